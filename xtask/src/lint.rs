@@ -1,0 +1,91 @@
+//! The part that looks at the source without running it. Each check counts as one.
+
+use std::path::PathBuf;
+
+use crate::run;
+use crate::tally::Tally;
+
+/// The version of cargo-deny that is installed when the machine has none.
+const CARGO_DENY: &str = "0.20.2";
+/// The version of buf that is installed when the machine has none.
+const BUF: &str = "1.75.0";
+
+/// Formatting, clippy, dependencies, protobufs.
+pub(crate) fn run() -> Tally {
+    let mut tally = run::check(run::cargo().args(["fmt", "--all", "--check"]));
+    tally += run::check(run::cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]));
+    tally += dependencies();
+    tally += protobufs();
+    tally
+}
+
+/// Licences, bans, sources and, where the network allows, advisories.
+fn dependencies() -> Tally {
+    let Some(deny) = cargo_deny() else {
+        println!("cargo-deny is missing and could not be installed");
+        return Tally::FAILED;
+    };
+    let mut tally =
+        run::check(run::command(&deny).args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]));
+    if run::succeeds(run::command(&deny).args(["fetch", "db"])) {
+        tally += run::check(run::command(&deny).args(["check", "--disable-fetch", "advisories"]));
+    } else {
+        println!("NOT CHECKED: the advisory database cannot be fetched from here; dependencies were NOT checked for");
+        println!("NOT CHECKED: known vulnerabilities. Run `cargo xtask test lint` again where there is a network.");
+    }
+    tally
+}
+
+/// cargo-deny from `PATH`, else from the tools' folder, installed there first when missing.
+fn cargo_deny() -> Option<PathBuf> {
+    let installed = run::tools().join("bin").join("cargo-deny");
+    let found = [PathBuf::from("cargo-deny"), installed.clone()]
+        .into_iter()
+        .find(|path| run::exists(path));
+    found.or_else(|| {
+        let mut install = run::cargo();
+        install.args([
+            "install",
+            "--locked",
+            "--quiet",
+            "cargo-deny",
+            "--version",
+            CARGO_DENY,
+            "--root",
+        ]);
+        run::succeeds(install.arg(run::tools())).then_some(installed)
+    })
+}
+
+/// The style lint of the contract.
+fn protobufs() -> Tally {
+    match buf() {
+        Some(buf) => run::check(run::command(buf).args(["lint", "proto"])),
+        None => {
+            println!(
+                "NOT CHECKED: the style lint of the protobufs needs buf or npm; the proto crate's test checks the"
+            );
+            println!("NOT CHECKED: rest of the conventions.");
+            Tally::default()
+        }
+    }
+}
+
+/// buf from `PATH`, else from npm into the tools' folder. None when neither can be had.
+fn buf() -> Option<PathBuf> {
+    let folder = run::tools().join("buf");
+    let installed = folder.join("node_modules").join(".bin").join("buf");
+    let found = [PathBuf::from("buf"), installed.clone()]
+        .into_iter()
+        .find(|path| run::exists(path));
+    found.or_else(|| {
+        if !run::exists("npm") {
+            return None;
+        }
+        let mut install = run::command("npm");
+        install
+            .args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
+            .arg(folder);
+        run::succeeds(install.arg(format!("@bufbuild/buf@{BUF}"))).then_some(installed)
+    })
+}

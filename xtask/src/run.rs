@@ -1,0 +1,106 @@
+//! Running other programs from the root of the repository.
+
+use std::env;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::tally::Tally;
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Where tools of the workshop are installed.
+pub(crate) fn tools() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    root().join(target).join("tools")
+}
+
+/// The cargo that runs this very program.
+pub(crate) fn cargo() -> Command {
+    command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// A program that will run in the root of the repository.
+pub(crate) fn command(program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(program.as_ref());
+    command.current_dir(root());
+    command
+}
+
+/// Whether a program can be started at all.
+pub(crate) fn exists(program: impl AsRef<Path>) -> bool {
+    let mut version = command(program);
+    version
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
+}
+
+/// Runs a command and says whether it succeeded.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    announce(command);
+    match command.stdin(Stdio::null()).status() {
+        Ok(status) => status.success(),
+        Err(error) => {
+            println!("{}: {error}", command.get_program().display());
+            false
+        }
+    }
+}
+
+/// Runs a check, which counts as one.
+pub(crate) fn check(command: &mut Command) -> Tally {
+    if succeeds(command) {
+        Tally::PASSED
+    } else {
+        Tally::FAILED
+    }
+}
+
+/// Runs tests, passes their output through, and adds up the closing lines of all their runners.
+pub(crate) fn tests(command: &mut Command) -> Tally {
+    announce(command);
+    match tee(command) {
+        Ok((tally, true)) => tally,
+        // It failed without a failed test: it did not compile, or a test ended the whole process.
+        Ok((tally, false)) if tally.failed == 0 => Tally { failed: 1, ..tally },
+        Ok((tally, false)) => tally,
+        Err(error) => {
+            println!("{}: {error}", command.get_program().display());
+            Tally::FAILED
+        }
+    }
+}
+
+/// Copies a command's output line by line while counting; also answers whether it succeeded.
+fn tee(command: &mut Command) -> io::Result<(Tally, bool)> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut tally = Tally::default();
+    if let Some(output) = child.stdout.take() {
+        let mut line = Vec::new();
+        let mut output = BufReader::new(output);
+        // Bytes, not text: a test may print anything.
+        while output.read_until(b'\n', &mut line)? > 0 {
+            if let Some(counted) = Tally::of_line(&String::from_utf8_lossy(&line)) {
+                tally += counted;
+            }
+            io::stdout().write_all(&line)?;
+            line.clear();
+        }
+    }
+    Ok((tally, child.wait()?.success()))
+}
+
+fn announce(command: &Command) {
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default()
+        .display();
+    let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+    println!("$ {program} {}", arguments.join(" "));
+}
