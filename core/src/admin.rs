@@ -1,0 +1,135 @@
+//! What operators do: the fan-out policy, rebuilds and recounts, dead letters, figures.
+
+use std::time::{Duration, Instant};
+
+use crate::backend::{Backend, Channel, StorageStats, WakeKind};
+use crate::cursor::{Binding, Listed, PageRequest};
+use crate::error::{Error, Reason, Result};
+use crate::fanout::{Event, Policy, Strategy};
+use crate::id::{EventId, PostId, UserId};
+use crate::page::Range;
+use crate::posts::PostCounts;
+use crate::request::{Caller, RequestKey, Viewer};
+use crate::timeline;
+
+/// The fan-out policy.
+pub async fn policy(backend: &Backend) -> Result<Policy> {
+    backend.store.policy().await
+}
+
+/// Changes the fan-out policy for posts created from now on; what is under way keeps its mode. Repeating it answers today's policy.
+///
+/// INVALID_FIELD `celebrity_threshold`, ETAG_MISMATCH.
+pub async fn set_policy(
+    backend: &Backend,
+    caller: &Caller,
+    strategy: Strategy,
+    celebrity_threshold: i64,
+    expected_version: Option<u64>,
+    request_id: &str,
+) -> Result<Policy> {
+    RequestKey::new(caller, "SetFanoutPolicy", request_id, &[])?;
+    let celebrity_threshold = u64::try_from(celebrity_threshold)
+        .ok()
+        .filter(|threshold| *threshold > 0)
+        .ok_or_else(|| Error::field("celebrity_threshold", "must be 1 or more followers"))?;
+    let policy = Policy {
+        strategy,
+        celebrity_threshold,
+        ..Policy::default()
+    };
+    match backend.store.set_policy(policy, expected_version).await {
+        Err(error) if error.reason == Reason::EtagMismatch => {
+            let now = backend.store.policy().await?;
+            let is_repeated = (now.strategy, now.celebrity_threshold) == (strategy, celebrity_threshold);
+            if is_repeated && expected_version.map(|version| version + 1) == Some(now.version) {
+                Ok(now)
+            } else {
+                Err(error)
+            }
+        }
+        set => set,
+    }
+}
+
+/// Drops a user's home timeline and makes it anew from truth: how many entries it has, and how long that took. USER_NOT_FOUND.
+pub async fn rebuild_timeline(
+    backend: &Backend,
+    caller: &Caller,
+    user: UserId,
+    request_id: &str,
+) -> Result<(usize, Duration)> {
+    RequestKey::new(caller, "RebuildTimeline", request_id, &[])?;
+    if backend.store.users(&[user]).await?.pop().flatten().is_none() {
+        return Err(Error::user_not_found());
+    }
+    let started = Instant::now();
+    let entries = timeline::rebuild(backend, user).await?;
+    Ok((entries, started.elapsed()))
+}
+
+/// Counts a post's likes, comments and replies anew from truth: before and after. POST_NOT_FOUND.
+pub async fn recount_post(
+    backend: &Backend,
+    caller: &Caller,
+    post: PostId,
+    request_id: &str,
+) -> Result<(PostCounts, PostCounts)> {
+    RequestKey::new(caller, "RecountPost", request_id, &[])?;
+    if backend.store.posts(&[post]).await?.pop().flatten().is_none() {
+        return Err(Error::post_not_found());
+    }
+    let (before, after) = backend.counters.recount_post(post).await?;
+    backend.signals.wake(Channel::Post(post), WakeKind::Counts(post));
+    Ok((before, after))
+}
+
+/// Events that failed for good, oldest first.
+pub async fn list_dead_letters(backend: &Backend, page: PageRequest<'_>) -> Result<Listed<Event>> {
+    let binding = Binding::new("dead letters", Viewer::Anonymous, &[]);
+    let (size, after) = (page.size()?, page.after(&binding)?);
+    let events = backend.store.dead_letters(Range::oldest(after, size)).await?;
+    let next = (events.len() == size)
+        .then(|| events.last().map(|event| event.id.0))
+        .flatten();
+    Ok(Listed::new(events, next, &binding))
+}
+
+/// Sends a dead letter to the workers again. One that was sent already is answered as it is now. DEAD_LETTER_NOT_FOUND.
+pub async fn replay_dead_letter(backend: &Backend, caller: &Caller, id: EventId, request_id: &str) -> Result<Event> {
+    RequestKey::new(caller, "ReplayDeadLetter", request_id, &[])?;
+    let event = match backend.store.replay_dead_letter(id).await {
+        Err(error) if error.reason == Reason::DeadLetterNotFound => return backend.store.event(id).await?.ok_or(error),
+        replayed => replayed?,
+    };
+    backend.signals.offer(event.id);
+    Ok(event)
+}
+
+/// What the backend holds.
+#[derive(Debug, Clone)]
+pub struct Stats {
+    /// The store.
+    pub storage: StorageStats,
+    /// Home timelines that are ready.
+    pub timelines: u64,
+    /// Entries in them.
+    pub timeline_entries: u64,
+    /// How long the oldest pending event waits; zero where none does.
+    pub oldest_pending: Duration,
+}
+
+/// What the backend holds now.
+pub async fn stats(backend: &Backend) -> Result<Stats> {
+    let storage = backend.store.stats().await?;
+    let (timelines, timeline_entries) = backend.timelines.stats().await?;
+    let oldest_pending = storage
+        .oldest_pending
+        .map_or(Duration::ZERO, |filed_at| backend.clock.now().since(filed_at));
+    Ok(Stats {
+        storage,
+        timelines,
+        timeline_entries,
+        oldest_pending,
+    })
+}

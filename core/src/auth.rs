@@ -1,0 +1,192 @@
+//! Accounts' credentials and sessions: registration, login, tokens and their end.
+
+pub mod keys;
+mod live;
+mod login;
+pub mod passwords;
+mod refresh;
+mod revocations;
+mod session;
+mod sessions;
+mod throttle;
+pub mod tokens;
+
+use secrecy::SecretString;
+use uuid::Uuid;
+
+pub use keys::{KeyError, Keys};
+pub use live::require_live_session;
+pub use login::{Login, Registration};
+pub use passwords::{Passwords, parse_phc};
+pub use revocations::Revocations;
+pub use session::{Account, NewSession, PasswordHash, RefreshHash, Rotation, Session};
+pub use throttle::{Attempt, Throttle};
+pub use tokens::{AccessToken, Claims};
+
+use crate::backend::{Backend, Channel, WakeKind};
+use crate::clock::{Clock, Time};
+use crate::error::{Error, Reason, Result};
+use crate::id::{SessionId, UserId};
+use crate::request::Viewer;
+use refresh::RefreshToken;
+use revocations::TokenCache;
+
+/// What authentication needs beside the backend; one for a process.
+#[derive(Debug)]
+pub struct Auth {
+    passwords: Passwords,
+    keys: Keys,
+    throttle: Throttle,
+    revocations: Revocations,
+    cache: TokenCache,
+}
+
+/// The tokens of a session, as they are issued.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// Goes with each call. A secret.
+    pub access: SecretString,
+    /// From when on the access token is refused.
+    pub access_expires_at: Time,
+    /// Good for one exchange. A secret.
+    pub refresh: SecretString,
+    /// When the session ends unless it is refreshed before.
+    pub refresh_expires_at: Time,
+    /// The session.
+    pub session: SessionId,
+}
+
+impl Auth {
+    /// Authentication with these keys and this hasher, by the backend's clock.
+    pub fn new(keys: Keys, passwords: Passwords, clock: Clock) -> Self {
+        Self {
+            passwords,
+            keys,
+            throttle: Throttle::new(clock),
+            revocations: Revocations::default(),
+            cache: TokenCache::new(),
+        }
+    }
+
+    /// The keys, to rotate and to reload.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whether the session was revoked: for open streams, which listen on [`Channel::Sessions`] and ask this at each wake.
+    pub fn is_revoked(&self, session: SessionId) -> bool {
+        self.revocations.contains(session)
+    }
+
+    /// On whose behalf the holder of an access token calls. A token seen before costs a lookup; another one its signature and a read
+    /// of its session. TOKEN_INVALID, TOKEN_EXPIRED, SESSION_REVOKED.
+    pub async fn authenticate(&self, backend: &Backend, token: &str) -> Result<Viewer> {
+        let now = backend.clock.now();
+        let claims = match self.cache.get(token) {
+            Ok(claims) => claims,
+            Err(miss) => {
+                let claims = self.keys.verify(token, now)?;
+                self.check_live(backend, &claims, now).await?;
+                self.cache.insert(&miss, claims);
+                claims
+            }
+        };
+        self.admit(&claims, now)
+    }
+
+    /// What is asked last and each time, whatever the cache said: see the race in `revocations`.
+    fn admit(&self, claims: &Claims, now: Time) -> Result<Viewer> {
+        if self.revocations.contains(claims.session) {
+            return Err(revoked());
+        }
+        if now >= claims.expires_at {
+            return Err(tokens::expired());
+        }
+        Ok(claims.viewer())
+    }
+
+    async fn check_live(&self, backend: &Backend, claims: &Claims, now: Time) -> Result<()> {
+        match backend.store.session(claims.session).await? {
+            Some(session) if session.user == claims.user && session.is_live(now) => Ok(()),
+            // Absent: it ended long ago, or the store was replaced under the keys.
+            _ => Err(revoked()),
+        }
+    }
+
+    /// Tokens for a session that holds the hash of `refresh`.
+    fn tokens(&self, session: &Session, refresh: &RefreshToken, now: Time) -> Result<Tokens> {
+        let access = self.keys.issue(session.user, session.id, now)?;
+        Ok(Tokens {
+            access: access.text,
+            access_expires_at: access.expires_at,
+            refresh: self.keys.write_refresh(refresh, session.id)?,
+            refresh_expires_at: session.expires_at(),
+            session: session.id,
+        })
+    }
+
+    /// Makes revocations that the store has acknowledged hold for every request and stream of this process.
+    fn enter_revoked(&self, backend: &Backend, user: UserId, sessions: &[SessionId]) {
+        let now = backend.clock.now();
+        for session in sessions {
+            if self.revocations.insert(*session, now) {
+                self.cache.clear();
+            }
+        }
+        if !sessions.is_empty() {
+            backend.signals.wake(Channel::Sessions(user), WakeKind::SessionRevoked);
+        }
+    }
+}
+
+/// The refusal of a token whose session ended.
+fn revoked() -> Error {
+    Error::new(Reason::SessionRevoked, "this session has ended; log in again")
+}
+
+/// The refusal of a login: the same for an unknown handle and a wrong password.
+fn wrong_credentials() -> Error {
+    Error::new(Reason::CredentialsInvalid, "handle or password is wrong")
+}
+
+/// Checks the request_id of a mutation that is idempotent by itself.
+fn request_id(text: &str) -> Result<Uuid> {
+    Uuid::parse_str(text).ok().filter(|id| !id.is_nil()).ok_or_else(|| {
+        Error::field(
+            "request_id",
+            "must be a UUID, new for each new request and the same when you repeat one",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_enters_the_cache_behind_its_revocation_is_refused() {
+        let now = Time::from_unix_ms(1_800_000_000_000);
+        let auth = Auth::new(Keys::in_memory(now), Passwords::default(), Clock::manual(now));
+        let claims = Claims {
+            user: UserId(1),
+            session: SessionId(2),
+            expires_at: now.plus_ms(1000),
+        };
+        // A check finds the session live …
+        let miss = auth.cache.get("token").unwrap_err();
+        // … then the session is revoked, and that is acknowledged …
+        assert!(!auth.revocations.insert(claims.session, now));
+        // … and the check goes on.
+        auth.cache.insert(&miss, claims);
+        assert_eq!(
+            auth.admit(&claims, now).map_err(|error| error.reason),
+            Err(Reason::SessionRevoked)
+        );
+        // A later request that finds the token in the cache is refused too.
+        let cached = auth.cache.get("token").ok().unwrap();
+        assert_eq!(
+            auth.admit(&cached, now).map_err(|error| error.reason),
+            Err(Reason::SessionRevoked)
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! Sessions revoked lately, and the tokens that were verified lately: what makes checking a token cheap, and a revocation
+//! hold at once.
+//!
+//! **The race** of a check with a revocation. The check of a token that was not seen before reads the session, then puts the token into
+//! the cache, then asks the revocations; the revocation first changes the session, then enters itself here, then is acknowledged. Every
+//! check asks the revocations last, so one that begins after the acknowledgement finds the entry, whatever the cache says.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+use quick_cache::sync::Cache;
+use siphasher::sip128::SipHasher13;
+
+use super::tokens::{Claims, SKEW};
+use crate::clock::Time;
+use crate::id::SessionId;
+use crate::limits;
+
+/// Revoked sessions that are remembered at once. Past that the token cache is emptied instead, so that every
+/// token asks the store again.
+const REVOKED: usize = 100_000;
+/// Tokens that are remembered as verified.
+const TOKENS: usize = 200_000;
+
+/// Sessions that were revoked by this process, for as long as an access token of theirs may live.
+#[derive(Debug, Default)]
+pub struct Revocations {
+    sessions: RwLock<HashMap<SessionId, Time>>,
+    len: AtomicUsize,
+}
+
+impl Revocations {
+    /// Whether the session was revoked.
+    pub fn contains(&self, session: SessionId) -> bool {
+        self.len.load(Ordering::SeqCst) > 0 && self.sessions.read().contains_key(&session)
+    }
+
+    /// Enters a session. Answers whether others had to be forgotten for it.
+    pub(super) fn insert(&self, session: SessionId, now: Time) -> bool {
+        let mut sessions = self.sessions.write();
+        let mut overflowed = false;
+        if sessions.len() >= REVOKED {
+            let kept = limits::ACCESS_TOKEN_TTL + SKEW;
+            sessions.retain(|_, revoked_at| now.since(*revoked_at) <= kept);
+            if sessions.len() >= REVOKED {
+                sessions.clear();
+                overflowed = true;
+            }
+        }
+        sessions.insert(session, now);
+        self.len.store(sessions.len(), Ordering::SeqCst);
+        overflowed
+    }
+}
+
+/// Access tokens that were verified, by a digest under a random key.
+pub(super) struct TokenCache {
+    key: [u8; 16],
+    tokens: Cache<u128, Claims>,
+    /// Raised before the cache is emptied: what was checked before must not enter it after.
+    epoch: AtomicU64,
+}
+
+/// A token that the cache does not know, at one moment.
+pub(super) struct Miss {
+    digest: u128,
+    epoch: u64,
+}
+
+impl TokenCache {
+    pub(super) fn new() -> Self {
+        Self {
+            key: rand::random(),
+            tokens: Cache::new(TOKENS),
+            epoch: AtomicU64::new(0),
+        }
+    }
+
+    /// What a token said when it was verified. It may have expired since.
+    pub(super) fn get(&self, token: &str) -> Result<Claims, Miss> {
+        let digest = SipHasher13::new_with_key(&self.key).hash(token.as_bytes()).as_u128();
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        self.tokens.get(&digest).ok_or(Miss { digest, epoch })
+    }
+
+    /// Remembers what the token of a miss says.
+    pub(super) fn insert(&self, miss: &Miss, claims: Claims) {
+        self.tokens.insert(miss.digest, claims);
+        if self.epoch.load(Ordering::SeqCst) != miss.epoch {
+            self.tokens.remove(&miss.digest);
+        }
+    }
+
+    /// Forgets every token, also those being checked now.
+    pub(super) fn clear(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.tokens.clear();
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+}
+
+impl std::fmt::Debug for TokenCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenCache")
+            .field("tokens", &self.tokens.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::UserId;
+
+    const NOW: Time = Time::from_unix_ms(1_000_000);
+
+    fn claims() -> Claims {
+        Claims {
+            user: UserId(1),
+            session: SessionId(2),
+            expires_at: NOW.plus_ms(1),
+        }
+    }
+
+    #[test]
+    fn remembers_for_as_long_as_a_token_lives() {
+        let revocations = Revocations::default();
+        assert!(!revocations.contains(SessionId(0)));
+        for n in 0..REVOKED as u64 {
+            assert!(!revocations.insert(SessionId(n), NOW));
+        }
+        let later = NOW.plus(limits::ACCESS_TOKEN_TTL).plus(SKEW);
+        assert!(revocations.contains(SessionId(0)));
+        // Full of tokens that may live still: all are forgotten, and the caller is told to empty the cache.
+        assert!(revocations.insert(SessionId(u64::MAX), later));
+        assert!(!revocations.contains(SessionId(0)) && revocations.contains(SessionId(u64::MAX)));
+    }
+
+    #[test]
+    fn makes_room_by_forgetting_what_no_token_is_left_of() {
+        let revocations = Revocations::default();
+        for n in 0..REVOKED as u64 {
+            revocations.insert(SessionId(n), NOW);
+        }
+        let later = NOW.plus(limits::ACCESS_TOKEN_TTL).plus(SKEW).plus_ms(1);
+        assert!(!revocations.insert(SessionId(u64::MAX), later));
+        assert_eq!(revocations.sessions.read().len(), 1);
+    }
+
+    #[test]
+    fn what_was_checked_before_a_clear_does_not_enter_after_it() {
+        let cache = TokenCache::new();
+        let miss = cache.get("token").unwrap_err();
+        cache.insert(&miss, claims());
+        assert_eq!(cache.get("token").ok(), Some(claims()));
+        let late = cache.get("other").unwrap_err();
+        cache.clear();
+        cache.insert(&late, claims());
+        assert_eq!(cache.len(), 0);
+    }
+}

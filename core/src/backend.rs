@@ -1,0 +1,34 @@
+//! What a backend must be able to do, and what may be relied on: the contracts of every store.
+//!
+//! [`Store`] is truth: what it acknowledged survives the loss of the process and of power. [`Timelines`],
+//! [`Counters`] and [`Signals`] are derived: losing them costs latency, never data.
+
+mod derived;
+mod store;
+
+use std::sync::Arc;
+
+pub use derived::{
+    Append, Channel, Counters, Filled, Listener, Position, Signals, Since, TimelineSlice, Timelines, Wake, WakeKind,
+};
+pub use store::{
+    AccountStore, CommentStore, EventStore, GraphStore, Horizon, ImportStore, LikeStore, PostStore, StorageStats,
+    Store, TableStats,
+};
+
+use crate::clock::Clock;
+
+/// The parts of a backend, opened together.
+#[derive(Clone)]
+pub struct Backend {
+    /// Truth.
+    pub store: Arc<dyn Store>,
+    /// Home timelines, ready to read.
+    pub timelines: Arc<dyn Timelines>,
+    /// Counts.
+    pub counters: Arc<dyn Counters>,
+    /// Hand-out of work, and wake-ups of open streams.
+    pub signals: Arc<dyn Signals>,
+    /// The clock that the backend mints ids by.
+    pub clock: Clock,
+}

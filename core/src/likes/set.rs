@@ -1,0 +1,159 @@
+//! Liking, unliking, and who likes what.
+
+use std::sync::Arc;
+
+use super::Like;
+use crate::access;
+use crate::backend::{Backend, Channel, WakeKind};
+use crate::clock::Time;
+use crate::cursor::{Binding, Listed, PageRequest};
+use crate::error::{Error, Result};
+use crate::id::{PostId, UserId, minted_at};
+use crate::limits;
+use crate::page::Range;
+use crate::posts::view::{Relations, hydrate, readable};
+use crate::posts::{PostCounts, PostView};
+use crate::request::{Caller, RequestKey, Viewer};
+use crate::users::User;
+
+/// Sets whether the caller likes a post; answers whether they do now, and the post's counts. Repeating it answers today's state.
+///
+/// POST_NOT_FOUND.
+pub async fn set(
+    backend: &Backend,
+    caller: &Caller,
+    post: PostId,
+    liked: bool,
+    request_id: &str,
+) -> Result<(bool, PostCounts)> {
+    let user = caller.user()?;
+    RequestKey::new(caller, "LikePost", request_id, &[])?;
+    readable(backend, caller.viewer, post).await?;
+    let change = backend.store.set_like(user, post, liked).await?;
+    if change.changed {
+        backend.signals.wake(Channel::Post(post), WakeKind::Counts(post));
+    }
+    let counts = backend.counters.posts(&[post]).await?.pop().unwrap_or_default();
+    Ok((change.active, counts))
+}
+
+/// A user who likes a post, and since when.
+#[derive(Debug, Clone)]
+pub struct Liker {
+    /// The user.
+    pub user: Arc<User>,
+    /// Since when.
+    pub since: Time,
+}
+
+/// Who likes a post, latest first; users apart from the viewer by a block are left out. POST_NOT_FOUND.
+pub async fn list_likers(
+    backend: &Backend,
+    viewer: Viewer,
+    post: PostId,
+    page: PageRequest<'_>,
+) -> Result<Listed<Liker>> {
+    let binding = Binding::new("likers", viewer, &[post.0]);
+    let (size, after) = (page.user_size()?, page.after(&binding)?);
+    readable(backend, viewer, post).await?;
+    let likes = backend.store.likers(post, Range::newest(after, size)).await?;
+    let next = next_after(&likes, size);
+    let users: Vec<UserId> = likes.iter().map(|like| like.user).collect();
+    let relations = Relations::load(backend, viewer, users.iter().copied()).await?;
+    let found = backend.store.users(&users).await?;
+    let likers = likes
+        .iter()
+        .zip(found)
+        .filter(|(like, _)| !relations.to(like.user).is_blocked())
+        .filter_map(|(like, user)| {
+            Some(Liker {
+                user: user?,
+                since: minted_at(like.since),
+            })
+        })
+        .collect();
+    Ok(Listed::new(likers, next, &binding))
+}
+
+/// A post that a user likes, and since when.
+#[derive(Debug, Clone)]
+pub struct LikedPost {
+    /// The post.
+    pub view: PostView,
+    /// Since when.
+    pub since: Time,
+}
+
+/// What a user likes, latest first: the posts that the viewer may see. USER_NOT_FOUND.
+pub async fn list_by_user(
+    backend: &Backend,
+    viewer: Viewer,
+    user: UserId,
+    page: PageRequest<'_>,
+) -> Result<Listed<LikedPost>> {
+    let binding = Binding::new("user likes", viewer, &[user.0]);
+    let (size, mut after) = (page.size()?, page.after(&binding)?);
+    if backend.store.users(&[user]).await?.pop().flatten().is_none() {
+        return Err(Error::user_not_found());
+    }
+    let mut shown = Vec::new();
+    let mut scanned = 0;
+    let next = loop {
+        let wanted = size - shown.len();
+        let likes = backend.store.user_likes(user, Range::newest(after, wanted)).await?;
+        scanned += likes.len();
+        after = likes.last().map(|like| like.since).or(after);
+        shown.extend(liked_posts(backend, viewer, &likes).await?);
+        if likes.len() < wanted {
+            break None;
+        }
+        if shown.len() >= size || scanned >= limits::PAGE_SCAN {
+            break after;
+        }
+    };
+    Ok(Listed::new(shown, next, &binding))
+}
+
+async fn liked_posts(backend: &Backend, viewer: Viewer, likes: &[Like]) -> Result<Vec<LikedPost>> {
+    let ids: Vec<PostId> = likes.iter().map(|like| like.post).collect();
+    let posts: Vec<_> = backend.store.posts(&ids).await?.into_iter().flatten().collect();
+    let relations = Relations::load(backend, viewer, posts.iter().map(|post| post.author)).await?;
+    let readable = posts
+        .into_iter()
+        .filter(|post| access::may_read(viewer, post, &relations.to(post.author)))
+        .collect();
+    let views = hydrate(backend, viewer, readable, &relations).await?;
+    let mut views = views.into_iter().peekable();
+    Ok(likes
+        .iter()
+        .filter_map(|like| {
+            let view = views.next_if(|view| view.post.id == like.post)?;
+            Some(LikedPost {
+                view,
+                since: minted_at(like.since),
+            })
+        })
+        .collect())
+}
+
+/// The counts of posts, in order, `None` for those that the viewer cannot see. INVALID_FIELD `post_ids`.
+pub async fn batch_get_counts(backend: &Backend, viewer: Viewer, ids: &[PostId]) -> Result<Vec<Option<PostCounts>>> {
+    crate::page::batch("post_ids", ids.len())?;
+    let posts = backend.store.posts(ids).await?;
+    let relations = Relations::load(backend, viewer, posts.iter().flatten().map(|post| post.author)).await?;
+    let counts = backend.counters.posts(ids).await?;
+    Ok(posts
+        .into_iter()
+        .zip(counts)
+        .map(|(post, counts)| {
+            post.filter(|post| access::may_read(viewer, post, &relations.to(post.author)))
+                .map(|_| counts)
+        })
+        .collect())
+}
+
+fn next_after(likes: &[Like], size: usize) -> Option<u64> {
+    (likes.len() == size)
+        .then(|| likes.last().map(|like| like.since))
+        .flatten()
+}

@@ -1,0 +1,98 @@
+//! Ranges of rows and pages of answers.
+
+use crate::error::{Error, Result};
+use crate::limits;
+
+/// The direction of a listing by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Descending ids.
+    NewestFirst,
+    /// Ascending ids.
+    OldestFirst,
+}
+
+/// A stretch of a listing whose rows are keyed by an ascending number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// Direction.
+    pub order: Order,
+    /// Rows strictly behind this key, in the direction of travel.
+    pub after: Option<u64>,
+    /// Rows strictly before this key, in the direction of travel.
+    pub until: Option<u64>,
+    /// At most this many rows.
+    pub limit: usize,
+}
+
+impl Range {
+    /// The newest `limit` rows below `after`.
+    pub fn newest(after: Option<u64>, limit: usize) -> Self {
+        Self {
+            order: Order::NewestFirst,
+            after,
+            until: None,
+            limit,
+        }
+    }
+
+    /// The oldest `limit` rows above `after`.
+    pub fn oldest(after: Option<u64>, limit: usize) -> Self {
+        Self {
+            order: Order::OldestFirst,
+            after,
+            until: None,
+            limit,
+        }
+    }
+
+    /// Smallest and largest key of the range, both inclusive; `None` where it is empty.
+    pub fn bounds(&self) -> Option<(u64, u64)> {
+        let (low, high) = match self.order {
+            Order::NewestFirst => (self.until, self.after),
+            Order::OldestFirst => (self.after, self.until),
+        };
+        let low = low.map_or(Some(0), |key| key.checked_add(1))?;
+        let high = high.map_or(Some(u64::MAX), |key| key.checked_sub(1))?;
+        (low <= high && self.limit > 0).then_some((low, high))
+    }
+}
+
+/// A page: its items, and where the next one starts. Only an absent `next` is the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, K = u64> {
+    /// The items, in the listing's order.
+    pub items: Vec<T>,
+    /// Key of the last row that was looked at, to go on behind it.
+    pub next: Option<K>,
+}
+
+impl<T, K> Page<T, K> {
+    /// The same page of other items.
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U, K> {
+        Page {
+            items: self.items.into_iter().map(f).collect(),
+            next: self.next,
+        }
+    }
+}
+
+/// A caller's page size coerced into range: 0 is `default`, more than `max` is `max`; negative is INVALID_FIELD `page_size`.
+pub fn size(requested: i32, default: usize, max: usize) -> Result<usize> {
+    match usize::try_from(requested) {
+        Ok(0) => Ok(default),
+        Ok(size) => Ok(size.min(max)),
+        Err(_) => Err(Error::field("page_size", "must be 0 (for the default) or more")),
+    }
+}
+
+/// Checks how many ids a batch call asks for: 1 to [`limits::BATCH`]. INVALID_FIELD `field`.
+pub fn batch(field: &str, ids: usize) -> Result<()> {
+    if (1..=limits::BATCH).contains(&ids) {
+        return Ok(());
+    }
+    Err(Error::field(
+        field,
+        format!("must hold 1 to {} ids, not {ids}", limits::BATCH),
+    ))
+}

@@ -1,0 +1,12 @@
+//! Home timelines: select, merge, hydrate, filter, page.
+
+mod home;
+mod marker;
+mod merge;
+mod ready;
+mod stream;
+
+pub use home::{HomePage, HomeRequest, home};
+pub use marker::{Marker, get_marker, set_marker};
+pub use ready::rebuild;
+pub use stream::{AddedPost, HomeEvent, HomeSubscribe, HomeSubscription, subscribe};

@@ -1,0 +1,200 @@
+//! A page of the home timeline: select, merge, hydrate, filter, page.
+
+use std::sync::Arc;
+
+use super::ready::{Arrivals, NO_GENERATION, Reader, Stretch};
+use crate::backend::Backend;
+use crate::cursor::{Binding, Cursor, HomePlace, PageRequest};
+use crate::error::Result;
+use crate::graph::Relation;
+use crate::id::{PostId, UserId};
+use crate::limits;
+use crate::posts::view::{Relations, hydrate};
+use crate::posts::{Post, PostView, Visibility};
+use crate::request::{Caller, Viewer};
+
+/// Which page of the home timeline.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HomeRequest<'a> {
+    /// The page.
+    pub page: PageRequest<'a>,
+    /// Only what became visible after this cursor; empty for all.
+    pub newer_than_cursor: &'a str,
+    /// Leave out posts that reply to another.
+    pub exclude_replies: bool,
+}
+
+/// A page of the home timeline.
+#[derive(Debug, Clone)]
+pub struct HomePage {
+    /// Posts, newest first. Each is there because the viewer follows its author or wrote it.
+    pub items: Vec<PostView>,
+    /// Token of the next page; empty at the end, and only there.
+    pub next_page_token: String,
+    /// A cursor for what is visible now.
+    pub head_cursor: String,
+    /// Whether the timeline was being rebuilt by another call meanwhile.
+    pub rebuilding: bool,
+    /// Whether the cursor was too old to tell what is newer: this is a first page without that bound.
+    pub reset: bool,
+}
+
+pub(super) fn binding(viewer: Viewer, exclude_replies: bool) -> Binding {
+    Binding::new("home", viewer, &[u64::from(exclude_replies)])
+}
+
+/// Reads a page of the caller's home timeline. TOKEN_MISSING, PAGE_TOKEN_INVALID, CURSOR_INVALID.
+pub async fn home(backend: &Backend, caller: &Caller, request: HomeRequest<'_>) -> Result<HomePage> {
+    let viewer = caller.user()?;
+    let size = request.page.size()?;
+    let binding = binding(caller.viewer, request.exclude_replies);
+    let place = place(&binding, &request)?;
+    let reader = Reader::open(backend, viewer).await?;
+    let walk = Walk {
+        reader: &reader,
+        exclude_replies: request.exclude_replies,
+        size,
+    };
+    let (turned, reset) = match &place.newer_than {
+        None => (walk.everything(place.before).await?, false),
+        Some(cursor) => match reader.since(cursor).await? {
+            Arrivals::Posts(posts, head) => (walk.among(&posts, place.before, head).await?, false),
+            Arrivals::Reset => (walk.everything(None).await?, true),
+        },
+    };
+    let newer_than = place.newer_than.filter(|_| !reset);
+    let next_page_token = turned.next.map_or_else(String::new, |before| {
+        HomePlace {
+            before: Some(before),
+            newer_than,
+        }
+        .seal(&binding)
+    });
+    Ok(HomePage {
+        items: reader.show(caller.viewer, turned.posts).await?,
+        next_page_token,
+        head_cursor: turned.head.seal(&binding),
+        rebuilding: turned.rebuilding,
+        reset,
+    })
+}
+
+fn place(binding: &Binding, request: &HomeRequest<'_>) -> Result<HomePlace> {
+    if request.page.token.is_empty() {
+        let newer_than = Cursor::open(binding, "newer_than_cursor", request.newer_than_cursor)?;
+        return Ok(HomePlace {
+            before: None,
+            newer_than,
+        });
+    }
+    HomePlace::open(binding, request.page.token)
+}
+
+/// Fills one page.
+struct Walk<'a> {
+    reader: &'a Reader<'a>,
+    exclude_replies: bool,
+    size: usize,
+}
+
+/// A page before it is hydrated.
+struct Turned {
+    posts: Vec<Arc<Post>>,
+    next: Option<PostId>,
+    head: Cursor,
+    rebuilding: bool,
+}
+
+impl Walk<'_> {
+    /// A page of the whole timeline below `before`.
+    async fn everything(&self, mut before: Option<PostId>) -> Result<Turned> {
+        let mut posts = Vec::with_capacity(self.size);
+        let mut head = None;
+        let mut rebuilding = false;
+        let mut scanned = 0;
+        let next = loop {
+            let wanted = self.size - posts.len();
+            // One entry more than wanted tells whether there is a next page.
+            let Stretch {
+                posts: mut ids,
+                head: position,
+                rebuilding: again,
+            } = self.reader.stretch(before, wanted + 1).await?;
+            head.get_or_insert_with(|| self.reader.cursor(position));
+            rebuilding |= again;
+            let more = ids.len() > wanted;
+            ids.truncate(wanted);
+            scanned += ids.len();
+            before = ids.last().copied().or(before);
+            posts.extend(self.reader.readable(&ids, self.exclude_replies).await?);
+            if !more {
+                break None;
+            }
+            if posts.len() >= self.size || scanned >= limits::PAGE_SCAN {
+                break before;
+            }
+        };
+        let head = head.unwrap_or_else(|| self.reader.cursor(NO_GENERATION));
+        Ok(Turned {
+            posts,
+            next,
+            head,
+            rebuilding,
+        })
+    }
+
+    /// A page of these posts, newest first, below `before`.
+    async fn among(&self, ids: &[PostId], before: Option<PostId>, head: Cursor) -> Result<Turned> {
+        let start = before.map_or(0, |before| ids.partition_point(|id| *id >= before));
+        let mut left = &ids[start..];
+        let mut posts = Vec::new();
+        let mut last = None;
+        while posts.len() < self.size && !left.is_empty() {
+            let (taken, rest) = left.split_at(left.len().min(self.size - posts.len()));
+            posts.extend(self.reader.readable(taken, self.exclude_replies).await?);
+            last = taken.last().copied();
+            left = rest;
+        }
+        let next = last.filter(|_| !left.is_empty());
+        Ok(Turned {
+            posts,
+            next,
+            head,
+            rebuilding: false,
+        })
+    }
+}
+
+impl Reader<'_> {
+    /// Of the posts those that belong into the viewer's home timeline by today's relations, in the same order.
+    pub(super) async fn readable(&self, ids: &[PostId], exclude_replies: bool) -> Result<Vec<Arc<Post>>> {
+        let posts = self.backend.store.posts(ids).await?;
+        Ok(posts
+            .into_iter()
+            .flatten()
+            .filter(|post| self.belongs(post, exclude_replies))
+            .collect())
+    }
+
+    fn belongs(&self, post: &Post, exclude_replies: bool) -> bool {
+        let is_own = post.author == self.viewer;
+        (is_own || self.following.shows(post.author))
+            && !post.is_deleted()
+            && (is_own || post.visibility != Visibility::Private)
+            && !(exclude_replies && post.in_reply_to.is_some())
+    }
+
+    /// Hydrates posts of the home timeline. How the viewer stands to their authors is known already.
+    pub(super) async fn show(&self, viewer: Viewer, posts: Vec<Arc<Post>>) -> Result<Vec<PostView>> {
+        let relations = Relations::known(posts.iter().map(|post| (post.author, self.relation(post.author))));
+        hydrate(self.backend, viewer, posts, &relations).await
+    }
+
+    fn relation(&self, author: UserId) -> Relation {
+        Relation {
+            following: self.following.followees.contains_key(&author),
+            muting: self.following.muted.contains(&author),
+            ..Relation::default()
+        }
+    }
+}

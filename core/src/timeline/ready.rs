@@ -1,0 +1,200 @@
+//! A viewer's timeline made ready: read where it is, rebuilt from truth where it is not.
+
+use std::sync::Arc;
+
+use super::merge;
+use crate::backend::{Backend, Filled, Horizon, Position, Since, TimelineSlice};
+use crate::cursor::Cursor;
+use crate::error::Result;
+use crate::graph::{Following, PulledAuthor};
+use crate::id::{PostId, UserId};
+use crate::limits;
+
+/// A generation that no timeline ever has: a cursor issued while there was no ready timeline goes by the horizon alone.
+pub(super) const NO_GENERATION: Position = Position {
+    generation: 0,
+    sequence: 0,
+};
+
+/// What one viewer's reading goes by, taken in the order that makes a cursor of it safe: the horizon first.
+pub(super) struct Reader<'a> {
+    pub(super) backend: &'a Backend,
+    pub(super) viewer: UserId,
+    pub(super) horizon: Horizon,
+    pub(super) following: Arc<Following>,
+    pub(super) pulled: Arc<Vec<PulledAuthor>>,
+}
+
+/// A stretch of the timeline, and whether it came from a ready one.
+pub(super) struct Stretch {
+    /// Posts, newest first, at most as many as asked for; fewer is the end.
+    pub(super) posts: Vec<PostId>,
+    pub(super) head: Position,
+    pub(super) rebuilding: bool,
+}
+
+/// What became visible after a cursor.
+pub(super) enum Arrivals {
+    /// These posts, newest first.
+    Posts(Vec<PostId>, Cursor),
+    /// It can no longer be told.
+    Reset,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) async fn open(backend: &'a Backend, viewer: UserId) -> Result<Self> {
+        let horizon = backend.store.horizon().await?;
+        let following = backend.store.following(viewer).await?;
+        let pulled = backend.store.pulled_followees(viewer).await?;
+        Ok(Self {
+            backend,
+            viewer,
+            horizon,
+            following,
+            pulled,
+        })
+    }
+
+    pub(super) fn cursor(&self, head: Position) -> Cursor {
+        Cursor {
+            position: head,
+            horizon: self.horizon,
+        }
+    }
+
+    /// A cursor for what is visible now.
+    pub(super) async fn now(&self) -> Result<Cursor> {
+        Ok(self.cursor(self.slice(None, 1).await?.map_or(NO_GENERATION, |slice| slice.head)))
+    }
+
+    /// The newest `limit` entries below `before`, from the ready timeline, the pulled authors and, below what is ready, from truth.
+    pub(super) async fn stretch(&self, before: Option<PostId>, limit: usize) -> Result<Stretch> {
+        let Some(slice) = self.slice(before, limit).await? else {
+            let posts = merge::newest(self.backend, self.viewer, &self.following, before, limit).await?;
+            return Ok(Stretch {
+                posts,
+                head: NO_GENERATION,
+                rebuilding: true,
+            });
+        };
+        let is_full = slice.posts.len() == limit;
+        let from = if is_full {
+            slice.posts.last().copied().unwrap_or_default()
+        } else {
+            slice.covers_from
+        };
+        let mut posts = slice.posts;
+        if !self.pulled.is_empty() {
+            posts.extend(merge::pulled(self.backend, &self.pulled, before, from, limit).await?);
+            posts = merge::newest_first(posts);
+        }
+        if posts.len() < limit && from > PostId(0) {
+            let below = before.map_or(from, |before| before.min(from));
+            posts.extend(
+                merge::newest(
+                    self.backend,
+                    self.viewer,
+                    &self.following,
+                    Some(below),
+                    limit - posts.len(),
+                )
+                .await?,
+            );
+        }
+        posts.truncate(limit);
+        Ok(Stretch {
+            posts,
+            head: slice.head,
+            rebuilding: false,
+        })
+    }
+
+    /// What became visible after a cursor, at most [`limits::TIMELINE_ENTRIES`].
+    pub(super) async fn since(&self, cursor: &Cursor) -> Result<Arrivals> {
+        if cursor.horizon.imports != self.horizon.imports {
+            return Ok(Arrivals::Reset);
+        }
+        self.make_ready().await?;
+        let since = self.backend.timelines.since(self.viewer, cursor.position).await?;
+        let (posts, head) = match since {
+            Some(Since::Arrived(slice)) => (slice.posts, slice.head),
+            Some(Since::Dropped { .. }) => return Ok(Arrivals::Reset),
+            Some(Since::OtherGeneration) | None => {
+                let stretch = self.stretch(None, limits::TIMELINE_ENTRIES).await?;
+                (self.unsettled_at(cursor.horizon, stretch.posts).await?, stretch.head)
+            }
+        };
+        let after_cursor = PostId(cursor.horizon.visible.0.saturating_add(1));
+        let pulled = merge::pulled(self.backend, &self.pulled, None, after_cursor, limits::TIMELINE_ENTRIES).await?;
+        let posts = merge::newest_first([posts, pulled].concat());
+        if posts.len() > limits::TIMELINE_ENTRIES {
+            return Ok(Arrivals::Reset);
+        }
+        Ok(Arrivals::Posts(posts, self.cursor(head)))
+    }
+
+    /// Of `posts` those that a reader at that horizon may not have seen: brought before readers by an event that was
+    /// not settled, or by a follow since.
+    async fn unsettled_at(&self, horizon: Horizon, posts: Vec<PostId>) -> Result<Vec<PostId>> {
+        let settled = horizon.settled.0;
+        let rows = self.backend.store.posts(&posts).await?;
+        let is_new = |post: &crate::posts::Post| {
+            let followed_since = self.following.followees.get(&post.author).copied().unwrap_or_default();
+            post.visible_since.0 >= settled || followed_since >= settled
+        };
+        Ok(rows
+            .into_iter()
+            .flatten()
+            .filter(|post| is_new(post))
+            .map(|post| post.id)
+            .collect())
+    }
+
+    /// The newest entries of the ready timeline, which is made where it is absent; `None` while another caller makes it.
+    async fn slice(&self, before: Option<PostId>, limit: usize) -> Result<Option<TimelineSlice>> {
+        if let Some(slice) = self.backend.timelines.read(self.viewer, before, limit).await? {
+            return Ok(Some(slice));
+        }
+        self.make_ready().await?;
+        self.backend.timelines.read(self.viewer, before, limit).await
+    }
+
+    /// Rebuilds an absent timeline from truth; how many entries it got then.
+    ///
+    /// It is live before truth is read: a post that is fanned out meanwhile is appended, one from before is in truth. Who is followed is
+    /// read anew for the same reason.
+    pub(super) async fn make_ready(&self) -> Result<Option<usize>> {
+        let Filled::Begun(generation) = self.backend.timelines.begin(self.viewer).await? else {
+            return Ok(None);
+        };
+        let rebuilt = async {
+            let following = self.backend.store.following(self.viewer).await?;
+            let posts = merge::newest(self.backend, self.viewer, &following, None, limits::TIMELINE_ENTRIES).await?;
+            let is_all = posts.len() < limits::TIMELINE_ENTRIES;
+            let covers_from = if is_all {
+                PostId(0)
+            } else {
+                posts.last().copied().unwrap_or_default()
+            };
+            self.backend
+                .timelines
+                .fill(self.viewer, generation, &posts, covers_from)
+                .await?;
+            Ok(posts.len())
+        };
+        match rebuilt.await {
+            Ok(entries) => Ok(Some(entries)),
+            Err(error) => {
+                self.backend.timelines.forget(self.viewer).await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Drops a user's timeline and makes it anew from truth; how many entries it has then.
+pub async fn rebuild(backend: &Backend, user: UserId) -> Result<usize> {
+    backend.timelines.forget(user).await?;
+    let reader = Reader::open(backend, user).await?;
+    Ok(reader.make_ready().await?.unwrap_or_default())
+}
