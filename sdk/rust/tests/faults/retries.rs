@@ -1,0 +1,294 @@
+//! Retries: what is repeated, how often, when, and as the same request.
+
+use std::time::{Duration, Instant};
+
+use social_sdk::{Client, Code, Origin, Reason, RetryPolicy, Uuid, v1};
+use tonic::Status;
+
+use crate::fake::{Fake, MINUTES, Seen, client, hasty, later, logged_in, reason, refusal, user};
+
+fn posted() -> v1::CreatePostResponse {
+    v1::CreatePostResponse {
+        post: Some(v1::Post::default()),
+        fanout_id: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn all_attempts_of_a_call_carry_one_request_id() {
+    let fake = Fake::default();
+    let seen = Seen::new();
+    let client = logged_in(&fake, MINUTES).await;
+    let notes = seen.clone();
+    fake.unary::<v1::CreatePostRequest>(move |request: tonic::Request<v1::CreatePostRequest>| {
+        let nth = notes.note(request.into_inner().request_id);
+        async move {
+            if nth % 3 == 0 {
+                Ok(posted())
+            } else {
+                Err(refusal(Code::Unavailable, "STORE_UNAVAILABLE"))
+            }
+        }
+    });
+    client.posts().create("one").await.expect("posted");
+    client.posts().create("two").await.expect("posted");
+    let mine = Uuid::new_v4();
+    client.posts().create("three").request_id(mine).await.expect("posted");
+    let ids = seen.all();
+    assert_eq!(ids.len(), 9);
+    assert!(ids[0].parse::<Uuid>().expect("a UUID").get_version_num() == 4);
+    assert!(ids[..3].iter().all(|id| *id == ids[0]) && ids[3..6].iter().all(|id| *id == ids[3]));
+    assert_ne!(ids[0], ids[3]);
+    assert!(ids[6..].iter().all(|id| *id == mine.to_string()));
+}
+
+#[tokio::test]
+async fn what_cannot_help_is_not_repeated() {
+    let finals = [
+        (Code::Aborted, "ETAG_MISMATCH", Reason::EtagMismatch),
+        (Code::Internal, "INTERNAL", Reason::Internal),
+        (Code::InvalidArgument, "INVALID_FIELD", Reason::InvalidField),
+        (Code::FailedPrecondition, "LIMIT_REACHED", Reason::LimitReached),
+        (Code::ResourceExhausted, "TOO_MANY_STREAMS", Reason::TooManyStreams),
+        (Code::NotFound, "OF_A_LATER_VERSION", Reason::Unknown),
+    ];
+    for (code, name, expected) in finals {
+        let fake = Fake::default();
+        let seen = Seen::new();
+        let notes = seen.clone();
+        fake.unary::<v1::GetUserRequest>(move |_| {
+            notes.note(());
+            async move { Err(refusal(code, name)) }
+        });
+        let error = client(fake.start().await)
+            .users()
+            .get_by_handle("ann")
+            .await
+            .expect_err("refused");
+        assert_eq!(
+            (error.code(), error.reason(), error.reason_name()),
+            (code, expected, name)
+        );
+        assert_eq!((error.origin(), error.attempts(), seen.count()), (Origin::Server, 1, 1));
+    }
+}
+
+#[tokio::test]
+async fn attempts_are_bounded_and_counted() {
+    let fake = Fake::default();
+    fake.unary::<v1::GetUserRequest>(async |_| Err(refusal(Code::Unavailable, "SHUTTING_DOWN")));
+    let error = client(fake.start().await)
+        .users()
+        .get_by_handle("ann")
+        .await
+        .expect_err("refused");
+    assert_eq!((error.reason(), error.attempts()), (Reason::ShuttingDown, 5));
+}
+
+#[tokio::test]
+async fn the_delay_that_the_server_asks_for_is_kept() {
+    let fake = Fake::default();
+    let seen = Seen::new();
+    let notes = seen.clone();
+    fake.unary::<v1::GetUserRequest>(move |_| {
+        let nth = notes.note(Instant::now());
+        async move {
+            if nth == 1 {
+                return Err(later("RATE_LIMITED", Duration::from_millis(300)));
+            }
+            Ok(v1::GetUserResponse { user: Some(user()) })
+        }
+    });
+    let client = client(fake.start().await);
+    client.users().get_by_handle("ann").await.expect("found");
+    let at = seen.all();
+    assert!(at[1] - at[0] >= Duration::from_millis(300), "{:?}", at[1] - at[0]);
+}
+
+#[tokio::test]
+async fn a_delay_beyond_the_timeout_is_answered_at_once() {
+    let fake = Fake::default();
+    fake.unary::<v1::GetUserRequest>(async |_| Err(later("RATE_LIMITED", Duration::from_secs(60))));
+    let client = client(fake.start().await);
+    let start = Instant::now();
+    let error = client.users().get_by_handle("ann").await.expect_err("refused");
+    assert!(start.elapsed() < Duration::from_secs(2));
+    assert_eq!(
+        (error.attempts(), error.retry_delay()),
+        (1, Some(Duration::from_secs(60)))
+    );
+}
+
+#[tokio::test]
+async fn the_timeout_bounds_all_attempts_and_each_is_told_what_is_left() {
+    let fake = Fake::default();
+    let seen = Seen::new();
+    let notes = seen.clone();
+    fake.unary::<v1::GetUserRequest>(move |request: tonic::Request<v1::GetUserRequest>| {
+        let timeout = request
+            .metadata()
+            .get("grpc-timeout")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let nth = notes.note(timeout.unwrap_or_default());
+        async move {
+            let pause = if nth == 1 {
+                Duration::from_millis(200)
+            } else {
+                Duration::from_secs(60)
+            };
+            tokio::time::sleep(pause).await;
+            Err(refusal(Code::Unavailable, "STORE_UNAVAILABLE"))
+        }
+    });
+    let client = client(fake.start().await);
+    let start = Instant::now();
+    let call = client.users().get_by_handle("ann").timeout(Duration::from_millis(600));
+    let error = call.await.expect_err("too late");
+    assert_eq!(
+        (error.origin(), error.code()),
+        (Origin::Deadline, Code::DeadlineExceeded)
+    );
+    assert!(error.is_retryable() && error.is_unknown_outcome());
+    let took = start.elapsed();
+    assert!(
+        took >= Duration::from_millis(500) && took < Duration::from_secs(2),
+        "{took:?}"
+    );
+    let micros: Vec<u64> = seen.all().iter().map(|text| micros(text)).collect();
+    assert_eq!(micros.len(), 2);
+    assert!(micros[0] <= 600_000 && micros[1] <= micros[0] - 200_000, "{micros:?}");
+}
+
+/// The number of microseconds in a `grpc-timeout`.
+fn micros(text: &str) -> u64 {
+    let (number, unit) = text.split_at(text.len() - 1);
+    let number: u64 = number.parse().expect("a number");
+    match unit {
+        "n" => number / 1_000,
+        "u" => number,
+        "m" => number * 1_000,
+        _ => number * 1_000_000,
+    }
+}
+
+#[tokio::test]
+async fn retries_come_out_of_one_budget() {
+    let fake = Fake::default();
+    let seen = Seen::new();
+    let notes = seen.clone();
+    fake.unary::<v1::GetUserRequest>(move |_| {
+        notes.note(());
+        async { Err(refusal(Code::Unavailable, "STORE_UNAVAILABLE")) }
+    });
+    let client = Client::builder()
+        .endpoint(format!("http://{}", fake.start().await))
+        .retry(hasty().budget(0.1, 10, 0.0))
+        .build()
+        .expect("a client");
+    for _ in 0..200 {
+        client.users().get_by_handle("ann").await.expect_err("refused");
+    }
+    let retries = seen.count() - 200;
+    assert!((25..=31).contains(&retries), "{retries} retries for 200 calls");
+}
+
+#[tokio::test]
+async fn a_login_is_repeated_only_when_it_cannot_have_happened() {
+    let cases = [
+        (refusal(Code::Unavailable, "STORE_UNAVAILABLE"), false),
+        (later("LOGIN_THROTTLED", Duration::from_millis(1)), false),
+        (later("OVERLOADED", Duration::from_millis(1)), true),
+    ];
+    for (status, repeated) in cases {
+        let fake = Fake::default();
+        let seen = Seen::new();
+        let (notes, shown) = (seen.clone(), format!("{status:?}"));
+        fake.unary::<v1::LoginRequest>(move |_| {
+            notes.note(());
+            let status: Status = status.clone();
+            async move { Err(status) }
+        });
+        let client = client(fake.start().await);
+        client.auth().login("ann", "a password").await.expect_err("refused");
+        assert_eq!(seen.count() > 1, repeated, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_on_a_connection_that_breaks_is_repeated_as_the_same() {
+    let fake = Fake::default();
+    let seen = Seen::new();
+    let client = logged_in(&fake, MINUTES).await;
+    let (notes, cutter) = (seen.clone(), fake.clone());
+    fake.unary::<v1::CreatePostRequest>(move |request: tonic::Request<v1::CreatePostRequest>| {
+        let nth = notes.note(request.into_inner().request_id);
+        let cutter = cutter.clone();
+        async move {
+            if nth == 1 {
+                cutter.cut();
+                std::future::pending::<()>().await;
+            }
+            Ok(posted())
+        }
+    });
+    client.posts().create("hello").await.expect("posted");
+    let ids = seen.all();
+    assert!(ids.len() == 2 && ids[0] == ids[1], "{ids:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_a_transport_error() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let error = client(address)
+        .users()
+        .get_by_handle("ann")
+        .await
+        .expect_err("nobody there");
+    assert_eq!(
+        (error.origin(), error.code(), error.attempts()),
+        (Origin::Transport, Code::Unavailable, 5)
+    );
+    assert!(error.is_retryable() && !error.is_unknown_outcome());
+    assert!(error.to_string().contains("cannot connect"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_passed_over() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let away = gone.local_addr().expect("an address");
+    drop(gone);
+    let fake = Fake::default();
+    fake.unary::<v1::GetUserRequest>(async |_| Ok(v1::GetUserResponse { user: Some(user()) }));
+    let client = Client::builder()
+        .endpoint(format!("http://{away}"))
+        .endpoint(format!("http://{}", fake.start().await))
+        .connections(2)
+        .retry(RetryPolicy::none().max_attempts(3))
+        .build()
+        .expect("a client");
+    for _ in 0..50 {
+        client.users().get_by_handle("ann").await.expect("found");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_beforehand_is_not_sent() {
+    let fake = Fake::default();
+    let client = client(fake.start().await);
+    let error = client.posts().get("no id").await.expect_err("no id");
+    assert_eq!(
+        (error.origin(), error.code(), error.attempts()),
+        (Origin::Client, Code::InvalidArgument, 0)
+    );
+    assert_eq!(error.field_violations()[0].field, "post_id");
+    assert_eq!(reason(client.posts().create("hello").await), Reason::TokenMissing);
+    for url in ["", "ftp://x", "http://", "127.0.0.1:1"] {
+        let error = Client::builder().endpoint(url).build().expect_err("no endpoint");
+        assert_eq!(error.field_violations()[0].field, "endpoint", "{url}");
+    }
+    assert!(Client::builder().connections(0).build().is_err());
+    assert!(Client::builder().build_admin("a\nb").is_err());
+}
