@@ -99,11 +99,18 @@ pub async fn list_dead_letters(backend: &Backend, page: PageRequest<'_>) -> Resu
 pub async fn replay_dead_letter(backend: &Backend, caller: &Caller, id: EventId, request_id: &str) -> Result<Event> {
     RequestKey::new(caller, "ReplayDeadLetter", request_id, &[])?;
     let event = match backend.store.replay_dead_letter(id).await {
-        Err(error) if error.reason == Reason::DeadLetterNotFound => return backend.store.event(id).await?.ok_or(error),
+        Err(error) if error.reason == Reason::DeadLetterNotFound => {
+            return backend.store.event(id).await?.filter(was_replayed).ok_or(error);
+        }
         replayed => replayed?,
     };
     backend.signals.offer(event.id);
     Ok(event)
+}
+
+/// A replay takes back the attempts, and leaves what the last of them failed with.
+fn was_replayed(event: &Event) -> bool {
+    event.attempts == 0 && event.last_error.is_some()
 }
 
 /// What the backend holds.

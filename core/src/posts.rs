@@ -33,6 +33,17 @@ pub enum Visibility {
     Public,
 }
 
+impl Visibility {
+    /// Its name in logs and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Followers => "followers",
+            Self::Public => "public",
+        }
+    }
+}
+
 /// A place in a shared row where the edge keeps its encoding, so that a row is encoded once and not for each answer.
 /// Takes no part in equality, and a clone starts empty.
 #[derive(Debug, Default)]

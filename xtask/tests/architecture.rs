@@ -18,10 +18,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("social-store", &["social-core"]),
     (
         "social-server",
-        &["social-core", "social-store", "social-proto", "social-observability"],
+        &[
+            "social-core",
+            "social-store",
+            "social-proto",
+            "social-observability",
+            "social-demo",
+        ],
     ),
     ("social-sdk", &["social-proto"]),
-    ("socialctl", &["social-sdk"]),
+    ("social-demo", &[]),
+    ("socialctl", &["social-sdk", "social-demo"]),
     ("xtask", &[]),
 ];
 

@@ -43,6 +43,8 @@ pub struct Published {
     pub view: PostView,
     /// The fan-out, for [`fanout::status`](crate::fanout::status).
     pub fanout: Option<EventId>,
+    /// How a post that this call created reaches its followers; absent for a replay and for a change.
+    pub created: Option<Mode>,
 }
 
 /// Publishes a post. When this returns it is durable and in the author's own timelines; followers get it by the workers.
@@ -81,6 +83,7 @@ pub async fn create(backend: &Backend, caller: &Caller, new: NewPost, request_id
     Ok(Published {
         view: view::show(backend, caller.viewer, post).await?,
         fanout,
+        created: (!replayed).then_some(created.mode),
     })
 }
 
@@ -147,6 +150,7 @@ pub async fn update(
     Ok(Published {
         view: changed(backend, caller, outcome.value, fanout).await?,
         fanout,
+        created: None,
     })
 }
 
@@ -186,6 +190,7 @@ pub async fn undelete(
     Ok(Published {
         view: changed(backend, caller, outcome.value, fanout).await?,
         fanout,
+        created: None,
     })
 }
 
