@@ -1,0 +1,171 @@
+//! `admin`: operation of a server.
+
+mod import;
+mod show;
+
+use clap::{Args, Subcommand, ValueEnum};
+use social_sdk::{AdminClient, EventId, PostId, v1};
+
+use crate::app::{App, UserRef};
+use crate::args::{AdminAccess, Paging};
+use crate::failure::{Exit, Failure, Result};
+use crate::output::Facts;
+
+/// `socialctl admin`
+#[derive(Debug, Args)]
+pub(crate) struct Admin {
+    #[command(flatten)]
+    access: AdminAccess,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// How posts get to followers
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Build a user's home timeline anew from truth
+    #[command(after_help = "Examples:\n  socialctl admin rebuild-timeline @ada --admin-token-file data/admin.token")]
+    RebuildTimeline {
+        /// `@HANDLE`, `HANDLE`, an id, or `me`
+        user: UserRef,
+    },
+    /// Count a post's likes, comments and replies anew from truth
+    #[command(after_help = "Examples:\n  socialctl admin recount-post 2q3k5v7x9z1aa")]
+    RecountPost {
+        /// Id of the post
+        post: PostId,
+    },
+    /// Events that were given up
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+    /// What the server stores, and what it has in memory and in its queue
+    #[command(after_help = "Examples:\n  socialctl admin stats\n  socialctl admin stats -o json | jq .pending_events")]
+    Stats,
+    /// Bring users, posts or follows in from files
+    #[command(subcommand)]
+    Import(import::Command),
+}
+
+#[derive(Debug, Subcommand)]
+enum Policy {
+    /// Show the policy
+    #[command(after_help = "Examples:\n  socialctl admin policy get")]
+    Get,
+    /// Change the policy, for posts from now on
+    #[command(after_help = "\
+Examples:
+  socialctl admin policy set --mode hybrid --celebrity-threshold 5000
+  socialctl admin policy set --mode push --etag \"$(socialctl admin policy get -o json | jq -r .etag)\"")]
+    Set {
+        /// Push to all, pull from all, or pull from those with many followers only
+        #[arg(long, value_enum)]
+        mode: Mode,
+        /// Followers from which on `hybrid` pulls
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        celebrity_threshold: Option<i64>,
+        /// Fail when the policy is no longer this version
+        #[arg(long)]
+        etag: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    Push,
+    Pull,
+    Hybrid,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadLetters {
+    /// List events that were given up, oldest first
+    #[command(
+        after_help = "Examples:\n  socialctl admin dead-letters list\n  socialctl admin dead-letters list --all -o id"
+    )]
+    List(Paging),
+    /// Take events back into the queue
+    #[command(after_help = "\
+Examples:
+  socialctl admin dead-letters replay 2q3k5v7x9z1aa
+  socialctl admin dead-letters list --all -o id | xargs socialctl admin dead-letters replay")]
+    Replay {
+        /// Ids of the events
+        #[arg(required = true)]
+        events: Vec<EventId>,
+    },
+}
+
+/// Runs a verb of `admin`.
+pub(crate) async fn run(app: &App, admin: Admin) -> Result<()> {
+    let client = app.admin(&admin.access)?;
+    dispatch(app, &client, admin.verb).await.map_err(explain)
+}
+
+/// What helps users to log in does not help operators.
+pub(crate) fn explain(failure: Failure) -> Failure {
+    if failure.exit() == Exit::Unauthenticated {
+        failure.hint(
+            "give the token of this very server: the file `admin.token` of its data folder, with --admin-token-file",
+        )
+    } else {
+        failure
+    }
+}
+
+async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Policy(Policy::Get) => app.output.item(&admin.fanout_policy().await?),
+        Verb::Policy(Policy::Set {
+            mode,
+            celebrity_threshold,
+            etag,
+        }) => {
+            let mut call = admin.set_fanout_policy(match mode {
+                Mode::Push => v1::FanoutMode::Push,
+                Mode::Pull => v1::FanoutMode::Pull,
+                Mode::Hybrid => v1::FanoutMode::Hybrid,
+            });
+            if let Some(followers) = celebrity_threshold {
+                call = call.celebrity_threshold(followers);
+            }
+            if let Some(etag) = etag {
+                call = call.etag(etag);
+            }
+            app.output.item(&call.await?)
+        }
+        Verb::RebuildTimeline { user } => {
+            // Handles are looked up on the public port: the AdminService knows ids only.
+            let id = user.id(&app.client()?).await?;
+            let answer = admin.rebuild_timeline(id).await?;
+            let facts = Facts::new(id)
+                .with("user_id", id.as_str())
+                .with("entries", answer.entries);
+            app.output.item(&facts.with("elapsed_ms", answer.elapsed_ms))
+        }
+        Verb::RecountPost { post } => {
+            let answer = admin.recount_post(post).await?;
+            app.output.item(&show::Recount { post, answer })
+        }
+        Verb::DeadLetters(DeadLetters::List(paging)) => {
+            app.list(admin.list_dead_letters(), "dead_letters", &paging).await
+        }
+        Verb::DeadLetters(DeadLetters::Replay { events }) => {
+            for event in events {
+                admin
+                    .replay_dead_letter(event)
+                    .await
+                    .map_err(|error| Failure::from(error).because(format!("at {event}")))?;
+                app.output.item(
+                    &Facts::new(event)
+                        .with("event_id", event.as_str())
+                        .with("replayed", true),
+                )?;
+            }
+            Ok(())
+        }
+        Verb::Stats => app.output.item(&admin.storage_stats().await?),
+        Verb::Import(command) => import::run(app, admin, command).await,
+    }
+}

@@ -1,0 +1,210 @@
+//! Every setting once: its key in the file gives the names of its variable and flag.
+
+/// How a setting's text, from a variable or a flag, becomes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Text,
+    /// A whole number.
+    Number,
+    /// `true` or `false`; the bare flag means `true`.
+    Switch,
+    /// Texts between commas; empty for none.
+    List,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its key in the file, sections before a dot: `admin.listen`.
+    pub key: &'static str,
+    /// How its text is read.
+    pub kind: Kind,
+    /// What a right value is, for error messages.
+    pub expects: &'static str,
+    /// What it does.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// Its flag without the dashes: `admin-listen`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+
+    /// Its variable: `SOCIAL_ADMIN_LISTEN`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("SOCIAL_{}", self.key.replace('.', "_").to_uppercase())
+    }
+}
+
+const ADDRESS: &str = "an address and a port, as in 127.0.0.1:50051";
+const PATH: &str = "a path";
+const COUNT: &str = "a whole number";
+
+const fn setting(key: &'static str, kind: Kind, expects: &'static str, help: &'static str) -> Setting {
+    Setting {
+        key,
+        kind,
+        expects,
+        help,
+    }
+}
+
+/// A rate limit: the four settings of one class.
+macro_rules! rate {
+    ($class:literal) => {
+        [
+            number(
+                concat!("rate_limits.", $class, ".user_per_second"),
+                "Calls a second of one user; 0 for no bound",
+            ),
+            number(
+                concat!("rate_limits.", $class, ".user_burst"),
+                "Calls at once of one user",
+            ),
+            number(
+                concat!("rate_limits.", $class, ".address_per_second"),
+                "Calls a second from one address; 0 for no bound",
+            ),
+            number(
+                concat!("rate_limits.", $class, ".address_burst"),
+                "Calls at once from one address",
+            ),
+        ]
+    };
+}
+
+const fn number(key: &'static str, help: &'static str) -> Setting {
+    setting(key, Kind::Number, COUNT, help)
+}
+
+const READ: [Setting; 4] = rate!("read");
+const WRITE: [Setting; 4] = rate!("write");
+const AUTH: [Setting; 4] = rate!("auth");
+const STREAM: [Setting; 4] = rate!("stream");
+
+/// Every setting, in the order of the help text.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "listen",
+        Kind::Text,
+        ADDRESS,
+        "Address of the public port; port 0 picks a free one",
+    ),
+    setting(
+        "data_dir",
+        Kind::Text,
+        PATH,
+        "Folder of everything that must not be lost",
+    ),
+    setting(
+        "reflection",
+        Kind::Switch,
+        "true or false",
+        "Whether clients may ask for the contract (server reflection)",
+    ),
+    setting(
+        "cors_origins",
+        Kind::List,
+        "origins between commas, as in https://app.example.org,http://localhost:*",
+        "Web origins whose scripts may call",
+    ),
+    number("workers", "Tasks that drive fan-out"),
+    number(
+        "heartbeat_ms",
+        "Milliseconds between two signs of life on an idle stream",
+    ),
+    number(
+        "drain_grace_ms",
+        "Milliseconds that work in hand gets to finish when the server stops",
+    ),
+    setting(
+        "tls.cert",
+        Kind::Text,
+        PATH,
+        "PEM file of the certificate chain, leaf first",
+    ),
+    setting("tls.key", Kind::Text, PATH, "PEM file of the private key"),
+    setting(
+        "admin.listen",
+        Kind::Text,
+        ADDRESS,
+        "Address of the operators' port; port 0 picks a free one",
+    ),
+    setting(
+        "admin.token_file",
+        Kind::Text,
+        PATH,
+        "File of the operators' token; admin.token in the data folder if left out",
+    ),
+    setting(
+        "admin.tls.cert",
+        Kind::Text,
+        PATH,
+        "PEM file of the operators' port's certificate chain",
+    ),
+    setting(
+        "admin.tls.key",
+        Kind::Text,
+        PATH,
+        "PEM file of the operators' port's private key",
+    ),
+    number(
+        "connection.max",
+        "Open connections of a port; further ones are closed at once",
+    ),
+    number(
+        "connection.max_age_s",
+        "Seconds after which a connection is asked to end once its calls are done",
+    ),
+    number(
+        "connection.keepalive_interval_s",
+        "Seconds without a frame until the client is asked for a sign of life",
+    ),
+    number(
+        "connection.keepalive_timeout_s",
+        "Seconds that the client gets to give it",
+    ),
+    number(
+        "connection.handshake_timeout_s",
+        "Seconds for the TLS handshake, and again for the first request head",
+    ),
+    number(
+        "connection.stall_timeout_s",
+        "Seconds that a client may leave an answer untaken",
+    ),
+    READ[0],
+    READ[1],
+    READ[2],
+    READ[3],
+    WRITE[0],
+    WRITE[1],
+    WRITE[2],
+    WRITE[3],
+    AUTH[0],
+    AUTH[1],
+    AUTH[2],
+    AUTH[3],
+    STREAM[0],
+    STREAM[1],
+    STREAM[2],
+    STREAM[3],
+    setting("telemetry.format", Kind::Text, "text or json", "Shape of a log line"),
+    setting(
+        "telemetry.filter",
+        Kind::Text,
+        "a filter, as in info,social_server=debug",
+        "Which log lines are written",
+    ),
+    setting(
+        "telemetry.metrics_listen",
+        Kind::Text,
+        ADDRESS,
+        "Where Prometheus finds metrics; nowhere if left out",
+    ),
+    number("dev.users", "People in the world that dev mode seeds"),
+    number("dev.seed", "The same seed gives the same world"),
+];

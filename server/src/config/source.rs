@@ -1,0 +1,333 @@
+//! Where a configuration comes from: defaults, then the file, then variables, then flags.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use toml::{Table, Value};
+
+use super::{Config, Error, Kind, SETTINGS, Setting};
+
+/// How the server was asked to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Serve what is in the data folder.
+    Serve,
+    /// Seed a small world on the first start, and serve it.
+    Dev,
+}
+
+/// What a command line came to.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// How to run.
+    pub mode: Mode,
+    /// Print the configuration instead of serving.
+    pub dump_config: bool,
+    /// The configuration, validated.
+    pub config: Config,
+}
+
+/// Reads the command line, the variables and the file. Prints help and version by itself, and then exits.
+///
+/// # Errors
+/// When a value cannot be read or used. What clap itself refuses (an unknown flag) it reports and exits with 2.
+pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Error> {
+    let matches = command().get_matches_from(args);
+    let mode = match matches.subcommand_name() {
+        Some("dev") => Mode::Dev,
+        _ => Mode::Serve,
+    };
+    let values = matches.subcommand().map_or(&matches, |(_, sub)| sub);
+    let file = values.get_one::<String>("config").map(PathBuf::from);
+    let defaults = if mode == Mode::Dev {
+        Config::dev()
+    } else {
+        Config::default()
+    };
+    let config = load(&defaults, file.as_deref(), &overrides(values))?;
+    Ok(Invocation {
+        mode,
+        dump_config: values.get_flag("dump-config"),
+        config,
+    })
+}
+
+/// A setting's text and where it stood.
+struct Override {
+    setting: &'static Setting,
+    text: String,
+    origin: String,
+}
+
+fn command() -> Command {
+    let command = Command::new("social-server")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("The social platform's server")
+        .after_help("Each setting is a key of the TOML file, a variable and a flag; flags win over variables, those over the file.")
+        .subcommand(Command::new("serve").about("Serves what is in the data folder (the default)"))
+        .subcommand(Command::new("dev").about("Serves a small seeded world on a folder of its own"))
+        .arg(option("config", "SOCIAL_CONFIG").value_name("FILE").help("TOML file of settings"))
+        .arg(
+            Arg::new("dump-config")
+                .long("dump-config")
+                .global(true)
+                .action(ArgAction::SetTrue)
+                .help("Print the effective configuration as TOML, and exit"),
+        );
+    SETTINGS
+        .iter()
+        .fold(command, |command, setting| command.arg(argument(setting)))
+}
+
+fn option(flag: &str, variable: &str) -> Arg {
+    Arg::new(flag.to_owned())
+        .long(flag.to_owned())
+        .env(variable.to_owned())
+        .global(true)
+        .hide_env_values(true)
+}
+
+fn argument(setting: &'static Setting) -> Arg {
+    let section = setting
+        .key
+        .rsplit_once('.')
+        .map_or("Settings".to_owned(), |(section, _)| format!("Settings: {section}"));
+    let name = setting.key.rsplit_once('.').map_or(setting.key, |(_, name)| name);
+    let argument = option(&setting.flag(), &setting.variable())
+        .value_name(name.to_uppercase())
+        .help(setting.help)
+        .help_heading(section);
+    match setting.kind {
+        Kind::Switch => argument.num_args(0..=1).default_missing_value("true"),
+        _ => argument,
+    }
+}
+
+fn overrides(matches: &ArgMatches) -> Vec<Override> {
+    let given = |setting: &'static Setting| {
+        let flag = setting.flag();
+        let text = matches.get_one::<String>(&flag)?.clone();
+        let origin = match matches.value_source(&flag) {
+            Some(ValueSource::EnvVariable) => setting.variable(),
+            _ => format!("--{flag}"),
+        };
+        Some(Override { setting, text, origin })
+    };
+    SETTINGS.iter().filter_map(given).collect()
+}
+
+fn load(defaults: &Config, file: Option<&Path>, overrides: &[Override]) -> Result<Config, Error> {
+    let mut table = Table::try_from(defaults).unwrap_or_default();
+    if let Some(path) = file {
+        merge(&mut table, read_file(path)?);
+    }
+    for given in overrides {
+        apply(&mut table, given)?;
+    }
+    let config: Config = table
+        .try_into()
+        .map_err(|error: toml::de::Error| Error::Unusable(vec![error.message().to_owned()]))?;
+    config.validate()?;
+    Ok(config)
+}
+
+/// The file's table. It is read as a whole configuration first, since only that tells the line of a mistake.
+fn read_file(path: &Path) -> Result<Table, Error> {
+    let text = std::fs::read_to_string(path).map_err(|reason| Error::Unreadable {
+        path: path.to_owned(),
+        reason,
+    })?;
+    let wrong = |error: toml::de::Error| Error::File {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let table: Table = text.parse().map_err(wrong)?;
+    toml::from_str::<Config>(&text).map_err(wrong)?;
+    Ok(table)
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+fn apply(table: &mut Table, given: &Override) -> Result<(), Error> {
+    let refused = |reason: String| Error::Value {
+        key: given.setting.key,
+        origin: given.origin.clone(),
+        reason,
+        expected: given.setting.expects,
+    };
+    let value = parse(given.setting.kind, &given.text).map_err(refused)?;
+    insert(table, given.setting.key, value);
+    // Read now, so that a mistake is told with the variable or flag that it stands in.
+    table
+        .clone()
+        .try_into::<Config>()
+        .map_err(|error| refused(error.message().to_owned()))?;
+    Ok(())
+}
+
+fn parse(kind: Kind, text: &str) -> Result<Value, String> {
+    let wrong = || format!("`{text}` cannot be read");
+    match kind {
+        Kind::Text => Ok(Value::String(text.to_owned())),
+        Kind::Number => text.replace('_', "").parse().map(Value::Integer).map_err(|_| wrong()),
+        Kind::Switch => text.parse().map(Value::Boolean).map_err(|_| wrong()),
+        Kind::List => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Ok(Value::Array(parts.map(|part| Value::String(part.to_owned())).collect()))
+        }
+    }
+}
+
+fn insert(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = entry {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn given(key: &str, text: &str) -> Override {
+        let setting = SETTINGS.iter().find(|setting| setting.key == key).unwrap();
+        Override {
+            setting,
+            text: text.to_owned(),
+            origin: format!("--{}", setting.flag()),
+        }
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn leaves(prefix: &str, table: &Table, into: &mut BTreeSet<String>) {
+        for (key, value) in table {
+            let key = if prefix.is_empty() {
+                key.clone()
+            } else {
+                format!("{prefix}.{key}")
+            };
+            match value {
+                Value::Table(inner) => leaves(&key, inner, into),
+                _ => {
+                    into.insert(key);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_is_a_setting_and_every_setting_a_key() {
+        let optional = |key: &str| given(key, "127.0.0.1:1");
+        let missing = [
+            "tls.cert",
+            "tls.key",
+            "admin.token_file",
+            "admin.tls.cert",
+            "admin.tls.key",
+            "telemetry.filter",
+            "telemetry.metrics_listen",
+        ];
+        let full = load(&Config::default(), None, &missing.map(optional)).unwrap();
+        let mut keys = BTreeSet::new();
+        leaves("", &Table::try_from(&full).unwrap(), &mut keys);
+        let settings: BTreeSet<String> = SETTINGS.iter().map(|setting| setting.key.to_owned()).collect();
+        assert_eq!(keys, settings);
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_it_over_defaults() {
+        let file = file("workers = 3\n[admin]\nlisten = \"127.0.0.1:7\"\n[rate_limits.read]\nuser_burst = 9\n");
+        let config = load(
+            &Config::default(),
+            Some(file.path()),
+            &[given("admin.listen", "127.0.0.1:8")],
+        )
+        .unwrap();
+        assert_eq!((config.workers, config.admin.listen.port()), (3, 8));
+        assert_eq!(config.rate_limits.read.user_burst, 9);
+        assert_eq!(
+            config.rate_limits.read.user_per_second,
+            Config::default().rate_limits.read.user_per_second
+        );
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_place() {
+        let cases = [
+            ("lissten = 1\n", "unknown field `lissten`"),
+            ("listen = \"here\"\n", "line 1"),
+            ("[telemetry]\nformat = \"xml\"\n", "line 2"),
+            ("listen = ", "line 1"),
+        ];
+        for (text, expected) in cases {
+            let file = file(text);
+            let error = load(&Config::default(), Some(file.path()), &[])
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let error = load(&Config::default(), None, &[given("listen", "here")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`listen` (from --listen)") && error.contains("127.0.0.1:50051"),
+            "{error}"
+        );
+        let error = load(&Config::default(), None, &[given("workers", "many")])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("`many` cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn the_dump_reads_back() {
+        let config = Config::dev();
+        assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        command().debug_assert();
+        let args = [
+            "social-server",
+            "dev",
+            "--workers",
+            "5",
+            "--reflection",
+            "false",
+            "--dump-config",
+        ]
+        .map(OsString::from);
+        let invocation = from_args(args).unwrap();
+        assert_eq!((invocation.mode, invocation.config.workers), (Mode::Dev, 5));
+        assert!(invocation.dump_config && !invocation.config.reflection);
+        let before = ["social-server", "--workers", "6", "serve"].map(OsString::from);
+        assert_eq!(from_args(before).unwrap().config.workers, 6);
+    }
+}

@@ -1,0 +1,243 @@
+//! AdminService, on its own port.
+
+mod import;
+
+use social_core::{Backend, Result, admin};
+use social_observability::event;
+use social_proto::v1;
+use social_proto::v1::admin_service_server::{AdminService, AdminServiceServer};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Streams;
+use super::convert::{self, Fields};
+use super::reply::{answer, open};
+
+/// The service over a backend.
+pub fn service(backend: Backend, streams: Streams) -> AdminServiceServer<impl AdminService> {
+    AdminServiceServer::new(Admin { backend, streams })
+}
+
+struct Admin {
+    backend: Backend,
+    streams: Streams,
+}
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn get_fanout_policy(
+        &self,
+        _: Request<v1::GetFanoutPolicyRequest>,
+    ) -> Result<Response<v1::GetFanoutPolicyResponse>, Status> {
+        answer(async {
+            let policy = admin::policy(&self.backend).await?;
+            Ok(v1::GetFanoutPolicyResponse {
+                policy: Some(convert::admin::policy(&policy)),
+            })
+        })
+        .await
+    }
+
+    async fn set_fanout_policy(
+        &self,
+        request: Request<v1::SetFanoutPolicyRequest>,
+    ) -> Result<Response<v1::SetFanoutPolicyResponse>, Status> {
+        let (caller, message) = open(request);
+        answer(async {
+            let mut fields = Fields::new();
+            let strategy = convert::admin::read_strategy(&mut fields, message.mode);
+            let threshold = convert::admin::read_threshold(&mut fields, message.celebrity_threshold);
+            let expected = fields.etag(&message.etag);
+            fields.request_id(&message.request_id);
+            fields.check()?;
+            let policy = admin::set_policy(
+                &self.backend,
+                &caller,
+                strategy,
+                threshold,
+                expected,
+                &message.request_id,
+            )
+            .await?;
+            event::fanout_policy_changed(convert::admin::strategy_name(strategy), policy.celebrity_threshold);
+            Ok(v1::SetFanoutPolicyResponse {
+                policy: Some(convert::admin::policy(&policy)),
+            })
+        })
+        .await
+    }
+
+    async fn rebuild_timeline(
+        &self,
+        request: Request<v1::RebuildTimelineRequest>,
+    ) -> Result<Response<v1::RebuildTimelineResponse>, Status> {
+        let (caller, message) = open(request);
+        answer(async {
+            let mut fields = Fields::new();
+            let user = fields.id("user_id", &message.user_id);
+            fields.request_id(&message.request_id);
+            fields.check()?;
+            let (entries, elapsed) = admin::rebuild_timeline(&self.backend, &caller, user, &message.request_id).await?;
+            event::timeline_rebuilt(&user, entries, elapsed);
+            Ok(v1::RebuildTimelineResponse {
+                entries: convert::small_count(entries),
+                elapsed_ms: convert::millis(elapsed),
+            })
+        })
+        .await
+    }
+
+    async fn recount_post(
+        &self,
+        request: Request<v1::RecountPostRequest>,
+    ) -> Result<Response<v1::RecountPostResponse>, Status> {
+        let (caller, message) = open(request);
+        answer(async {
+            let mut fields = Fields::new();
+            let post = fields.id("post_id", &message.post_id);
+            fields.request_id(&message.request_id);
+            fields.check()?;
+            let (before, after) = admin::recount_post(&self.backend, &caller, post, &message.request_id).await?;
+            Ok(v1::RecountPostResponse {
+                before: Some(convert::post::post_counts(before)),
+                after: Some(convert::post::post_counts(after)),
+            })
+        })
+        .await
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<v1::ListDeadLettersRequest>,
+    ) -> Result<Response<v1::ListDeadLettersResponse>, Status> {
+        let (_, message) = open(request);
+        answer(async {
+            let mut fields = Fields::new();
+            let page = fields.page(message.page_size, &message.page_token);
+            fields.check()?;
+            let listed = admin::list_dead_letters(&self.backend, page).await?;
+            Ok(v1::ListDeadLettersResponse {
+                dead_letters: listed.items.into_iter().map(convert::admin::dead_letter).collect(),
+                next_page_token: listed.next_page_token,
+            })
+        })
+        .await
+    }
+
+    async fn replay_dead_letter(
+        &self,
+        request: Request<v1::ReplayDeadLetterRequest>,
+    ) -> Result<Response<v1::ReplayDeadLetterResponse>, Status> {
+        let (caller, message) = open(request);
+        answer(async {
+            let mut fields = Fields::new();
+            let id = fields.id("event_id", &message.event_id);
+            fields.request_id(&message.request_id);
+            fields.check()?;
+            let replayed = admin::replay_dead_letter(&self.backend, &caller, id, &message.request_id).await?;
+            event::dead_letter_replayed(&replayed.id);
+            Ok(v1::ReplayDeadLetterResponse {
+                event_id: replayed.id.to_string(),
+            })
+        })
+        .await
+    }
+
+    async fn get_storage_stats(
+        &self,
+        _: Request<v1::GetStorageStatsRequest>,
+    ) -> Result<Response<v1::GetStorageStatsResponse>, Status> {
+        answer(async {
+            let stats = admin::stats(&self.backend).await?;
+            Ok(convert::admin::storage_stats(&stats, resident_memory_bytes().await))
+        })
+        .await
+    }
+
+    async fn import_users(
+        &self,
+        request: Request<Streaming<v1::ImportUsersRequest>>,
+    ) -> Result<Response<v1::ImportUsersResponse>, Status> {
+        let (progress, skipped) = import::run(&self.backend, &self.streams.drain, request.into_inner()).await?;
+        Ok(Response::new(v1::ImportUsersResponse {
+            progress: Some(progress),
+            skipped,
+        }))
+    }
+
+    async fn import_posts(
+        &self,
+        request: Request<Streaming<v1::ImportPostsRequest>>,
+    ) -> Result<Response<v1::ImportPostsResponse>, Status> {
+        let (progress, skipped) = import::run(&self.backend, &self.streams.drain, request.into_inner()).await?;
+        Ok(Response::new(v1::ImportPostsResponse {
+            progress: Some(progress),
+            skipped,
+        }))
+    }
+
+    async fn import_follows(
+        &self,
+        request: Request<Streaming<v1::ImportFollowsRequest>>,
+    ) -> Result<Response<v1::ImportFollowsResponse>, Status> {
+        let (progress, skipped) = import::run(&self.backend, &self.streams.drain, request.into_inner()).await?;
+        Ok(Response::new(v1::ImportFollowsResponse {
+            progress: Some(progress),
+            skipped,
+        }))
+    }
+
+    async fn get_import(
+        &self,
+        request: Request<v1::GetImportRequest>,
+    ) -> Result<Response<v1::GetImportResponse>, Status> {
+        let (_, message) = open(request);
+        answer(async {
+            let mut fields = Fields::new();
+            let id = fields.uuid(
+                "import_id",
+                &message.import_id,
+                "the one that the import was begun with",
+            );
+            fields.check()?;
+            let progress = social_core::import::progress(&self.backend, id).await?;
+            Ok(v1::GetImportResponse {
+                progress: Some(convert::import::progress(id, &progress)),
+            })
+        })
+        .await
+    }
+}
+
+/// Bytes of memory that this process holds, as Linux tells them in /proc; 0 on other systems.
+async fn resident_memory_bytes() -> u64 {
+    // `status` has it in kB, whatever the size of a page.
+    let status = tokio::fs::read_to_string("/proc/self/status").await.unwrap_or_default();
+    status.lines().find_map(resident_kb).unwrap_or_default() * 1_024
+}
+
+fn resident_kb(line: &str) -> Option<u64> {
+    line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_resident_set_is_found_in_its_line() {
+        for (line, expected) in [
+            ("VmRSS:\t  123456 kB", Some(123_456)),
+            ("VmHWM:\t  123456 kB", None),
+            ("VmRSS:\t", None),
+            ("", None),
+        ] {
+            assert_eq!(resident_kb(line), expected, "{line:?}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn this_process_holds_memory() {
+        assert!(resident_memory_bytes().await > 1 << 20);
+    }
+}

@@ -1,0 +1,152 @@
+//! Imports: streams of messages, each committed as a whole.
+
+use std::future::Future;
+
+use social_core::import::{self, ImportOutcome, ImportProgress};
+use social_core::{Backend, Error, Result};
+use social_proto::v1;
+use tonic::{Status, Streaming};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::grpc::Drain;
+use crate::grpc::convert::{self, Fields};
+use crate::grpc::status::{shutting_down, status};
+
+/// One message of an import.
+pub(super) trait Message: Send + 'static {
+    /// UUID of the import, as it was sent.
+    fn import_id(&self) -> &str;
+
+    /// Index of the first item, as it was sent.
+    fn offset(&self) -> i64;
+
+    /// Commits the items.
+    fn commit(self, backend: &Backend, import: Uuid, offset: u64)
+    -> impl Future<Output = Result<ImportOutcome>> + Send;
+}
+
+/// Runs a stream of messages to its end: the import's progress, and how many items of this stream were durable before.
+///
+/// In a task of its own: where the client goes away, what it had brought must still be put before readers.
+pub(super) async fn run<M: Message>(
+    backend: &Backend,
+    drain: &Drain,
+    messages: Streaming<M>,
+) -> Result<(v1::ImportProgress, i64), Status> {
+    let (backend, drain) = (backend.clone(), drain.clone());
+    let import = async move {
+        let mut run = Run {
+            backend,
+            begun: None,
+            skipped: 0,
+        };
+        let ended = run.take_all(&drain, messages).await;
+        let finished = run.finish().await.map_err(status);
+        ended.and(finished)
+    };
+    let task = tokio::spawn(import.in_current_span());
+    task.await.unwrap_or_else(|_| Err(status(Error::internal())))
+}
+
+/// One stream of an import.
+struct Run {
+    backend: Backend,
+    /// The import, and how far it has come with this stream.
+    begun: Option<(Uuid, ImportProgress)>,
+    skipped: u64,
+}
+
+impl Run {
+    async fn take_all<M: Message>(&mut self, drain: &Drain, mut messages: Streaming<M>) -> Result<(), Status> {
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = drain.begun() => return Err(status(shutting_down())),
+                message = messages.message() => message?,
+            };
+            match message {
+                Some(message) => self.take(message).await.map_err(status)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn take<M: Message>(&mut self, message: M) -> Result<()> {
+        let mut fields = Fields::new();
+        let import = fields.uuid(
+            "import_id",
+            message.import_id(),
+            "the same in every message of one import",
+        );
+        let offset = fields.natural("offset", message.offset());
+        fields.check()?;
+        if self.begun.as_ref().is_some_and(|(begun, _)| *begun != import) {
+            return Err(Error::field(
+                "import_id",
+                "must be the same in every message of a stream",
+            ));
+        }
+        let ImportOutcome { progress, skipped } = message.commit(&self.backend, import, offset).await?;
+        self.begun = Some((import, progress));
+        self.skipped += skipped;
+        Ok(())
+    }
+
+    /// Puts before readers what was committed, however the stream ended.
+    async fn finish(self) -> Result<(v1::ImportProgress, i64)> {
+        let (import, progress) = self
+            .begun
+            .ok_or_else(|| Error::field("import_id", "is required: the stream held no message"))?;
+        import::finish(&self.backend).await?;
+        Ok((
+            convert::import::progress(import, &progress),
+            convert::count(self.skipped),
+        ))
+    }
+}
+
+impl Message for v1::ImportUsersRequest {
+    fn import_id(&self) -> &str {
+        &self.import_id
+    }
+
+    fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    async fn commit(self, backend: &Backend, import: Uuid, offset: u64) -> Result<ImportOutcome> {
+        let items = self.users.into_iter().map(convert::import::user_item).collect();
+        import::users(backend, import, offset, items).await
+    }
+}
+
+impl Message for v1::ImportPostsRequest {
+    fn import_id(&self) -> &str {
+        &self.import_id
+    }
+
+    fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    async fn commit(self, backend: &Backend, import: Uuid, offset: u64) -> Result<ImportOutcome> {
+        let items = self.posts.into_iter().map(convert::import::post_item).collect();
+        import::posts(backend, import, offset, items).await
+    }
+}
+
+impl Message for v1::ImportFollowsRequest {
+    fn import_id(&self) -> &str {
+        &self.import_id
+    }
+
+    fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    async fn commit(self, backend: &Backend, import: Uuid, offset: u64) -> Result<ImportOutcome> {
+        let items = self.follows.iter().map(convert::import::follow_item).collect();
+        import::follows(backend, import, offset, items).await
+    }
+}

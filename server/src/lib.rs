@@ -1,0 +1,337 @@
+//! The server of the social platform: wires, serves, drains.
+//!
+//! [`Server::open`] takes a [`Config`] and opens everything that can fail; [`Server::bind`] opens the ports and tells their addresses;
+//! [`Bound::serve`] serves until it is told to stop, and then drains. The binary and tests in one process use the same three steps.
+
+mod auth;
+pub mod config;
+pub mod dev;
+pub mod grpc;
+mod health;
+mod janitor;
+mod listen;
+mod ratelimit;
+mod routes;
+mod stall;
+mod tls;
+mod worker;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use social_core::auth::{Auth, KeyError, Keys, Passwords};
+use social_core::{Backend, Clock};
+use social_observability::event;
+use social_store::embedded::{self, Embedded};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::auth::TokenError;
+use crate::auth::{AdminToken, Door};
+pub use crate::config::Config;
+use crate::grpc::layers::{self, Rules, Stack};
+use crate::grpc::{Drain, Streams};
+use crate::health::Health;
+use crate::janitor::Janitor;
+use crate::listen::Port;
+use crate::ratelimit::Limits;
+use crate::tls::Tls;
+pub use crate::tls::{Error as TlsError, install_provider};
+
+/// How long what was cut off at the end of the grace time gets to be gone.
+const AFTER_CUT: Duration = Duration::from_secs(1);
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The data folder cannot be used: it is in use, of a newer format, or cannot be read.
+    #[error(transparent)]
+    Store(#[from] embedded::Error),
+    /// The keys that tokens are signed with cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The operators' token cannot be used.
+    #[error(transparent)]
+    AdminToken(#[from] TokenError),
+    /// TLS files cannot be used.
+    #[error("{section}: {reason}")]
+    Tls {
+        /// The section of the configuration.
+        section: &'static str,
+        /// What is wrong with them.
+        reason: Box<tls::Error>,
+    },
+    /// A port cannot be opened.
+    #[error("{key}: cannot listen on {address}: {reason}; choose another address, or port 0 for a free one")]
+    Bind {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the operating system said.
+        reason: std::io::Error,
+    },
+    /// The contract that was built in cannot be described.
+    #[error("the contract cannot be described: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The world of dev mode cannot be made.
+    #[error("the demo world cannot be made: {0}")]
+    Seed(Box<social_core::Error>),
+    /// A file of dev mode cannot be written.
+    #[error("cannot write {path}: {reason}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: std::io::Error,
+    },
+}
+
+/// A server whose parts are open, and which listens nowhere yet.
+pub struct Server {
+    config: Config,
+    store: Embedded,
+    parts: Parts,
+    tls: Option<Secured>,
+    admin_tls: Option<Secured>,
+}
+
+/// What the services are made of. Each gets only what it needs of it.
+pub(crate) struct Parts {
+    pub(crate) backend: Backend,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) streams: Streams,
+    pub(crate) health: Health,
+    pub(crate) reflection: bool,
+}
+
+/// TLS of a port, and what its files held when they were read.
+struct Secured {
+    tls: Tls,
+    fingerprint: [u8; 32],
+}
+
+impl Server {
+    /// Opens the data folder and everything in it. What is missing on a first start is made: keys, the admin token, an empty store.
+    ///
+    /// # Errors
+    /// When something of it cannot be used; the text says what, and what to do.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        install_provider();
+        let clock = Clock::system();
+        // First, since it locks the folder: what follows is then ours alone.
+        let store = embedded::open(embedded::Config::new(&config.data_dir, clock.clone()))?;
+        let backend = store.backend();
+        let keys = Keys::open(&config.data_dir.join("keys"), clock.now())?;
+        let auth = Arc::new(Auth::new(keys, Passwords::default(), clock));
+        let tls = Secured::open("tls", &config.tls)?;
+        let admin_tls = Secured::open("admin.tls", &config.admin.tls)?;
+        let streams = Streams {
+            drain: Drain::new(),
+            heartbeat: config.heartbeat(),
+        };
+        let parts = Parts {
+            backend,
+            auth,
+            streams,
+            health: Health::starting().await,
+            reflection: config.reflection,
+        };
+        Ok(Self {
+            config,
+            store,
+            parts,
+            tls,
+            admin_tls,
+        })
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The parts of the store, for whoever works on it before it is served.
+    #[must_use]
+    pub fn backend(&self) -> &Backend {
+        &self.parts.backend
+    }
+
+    /// Opens both ports.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on, or the admin token cannot be used.
+    pub async fn bind(self) -> Result<Bound, Error> {
+        let limits = Arc::new(Limits::new(&self.config.rate_limits));
+        let admin_token = AdminToken::open(&self.config.admin_token_file())?;
+        let users = Door::Public {
+            backend: self.parts.backend.clone(),
+            auth: Arc::clone(&self.parts.auth),
+        };
+        let rules = |door| Arc::new(Rules::new(door, Arc::clone(&limits), self.parts.streams.drain.clone()));
+        let public_stack = layers::stack(&self.config.cors_origins, rules(users), routes::public(&self.parts)?);
+        // No page has any business at the operators' port.
+        let admin_stack = layers::stack(&[], rules(Door::Admin(admin_token)), routes::admin(&self.parts)?);
+        let public = self.open_port("listen", self.config.listen, self.tls.as_ref()).await?;
+        let admin = self
+            .open_port("admin.listen", self.config.admin.listen, self.admin_tls.as_ref())
+            .await?;
+        Ok(Bound {
+            server: self,
+            limits,
+            public: (public, public_stack),
+            admin: (admin, admin_stack),
+        })
+    }
+
+    async fn open_port(&self, key: &'static str, address: SocketAddr, tls: Option<&Secured>) -> Result<Port, Error> {
+        let acceptor = tls.map(|secured| secured.tls.acceptor());
+        let bound = Port::bind(address, acceptor, &self.config.connection).await;
+        bound.map_err(|reason| Error::Bind { key, address, reason })
+    }
+}
+
+impl Secured {
+    fn open(section: &'static str, config: &config::Tls) -> Result<Option<Self>, Error> {
+        let Some((cert, key)) = config.files() else {
+            return Ok(None);
+        };
+        let (tls, fingerprint) = Tls::open(cert, key).map_err(|reason| Error::Tls {
+            section,
+            reason: Box::new(reason),
+        })?;
+        Ok(Some(Self { tls, fingerprint }))
+    }
+}
+
+/// A server whose ports are open.
+pub struct Bound {
+    server: Server,
+    limits: Arc<Limits>,
+    public: (Port, Stack),
+    admin: (Port, Stack),
+}
+
+impl Bound {
+    /// The public port's address, with the number that is really bound.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.public.0.address()
+    }
+
+    /// The operators' port's address, with the number that is really bound.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.0.address()
+    }
+
+    /// The public port as a client is to be given it: `grpc://127.0.0.1:50051`, or `grpcs://` with TLS.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        endpoint(self.server.tls.is_some(), self.address())
+    }
+
+    /// The operators' port as a client is to be given it.
+    #[must_use]
+    pub fn admin_endpoint(&self) -> String {
+        endpoint(self.server.admin_tls.is_some(), self.admin_address())
+    }
+
+    /// The file that holds the operators' token.
+    #[must_use]
+    pub fn admin_token_file(&self) -> PathBuf {
+        self.server.config.admin_token_file()
+    }
+
+    /// Serves until `shutdown` is ready, then drains: no further connections, health says NOT_SERVING, streams end UNAVAILABLE, calls
+    /// in hand finish, at most for the grace time. The store is closed last. Answers whether everything in hand could finish.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> bool {
+        let Self {
+            server,
+            limits,
+            public,
+            admin,
+        } = self;
+        let Server {
+            config,
+            store,
+            parts,
+            tls,
+            admin_tls,
+        } = server;
+        let (drain, health) = (parts.streams.drain.clone(), parts.health.clone());
+        let cut = CancellationToken::new();
+        let (address, admin_address) = (public.0.address(), admin.0.address());
+        let mut ports = JoinSet::new();
+        for (port, stack) in [public, admin] {
+            ports.spawn(port.serve(stack, drain.clone(), cut.clone()));
+        }
+        let mut rounds = JoinSet::new();
+        rounds.spawn(worker::run(parts.backend.clone(), config.workers, drain.clone()));
+        rounds.spawn(janitor::run(Janitor {
+            backend: parts.backend.clone(),
+            auth: Arc::clone(&parts.auth),
+            limits,
+            drain: drain.clone(),
+        }));
+        for secured in [tls, admin_tls].into_iter().flatten() {
+            rounds.spawn(watch_files(secured, drain.clone()));
+        }
+        health.ready().await;
+        event::server_started(env!("CARGO_PKG_VERSION"), &address, &admin_address);
+
+        shutdown.await;
+
+        let began = Instant::now();
+        event::drain_started(config.drain_grace());
+        health.draining().await;
+        drain.begin();
+        let clean = timeout(config.drain_grace(), all_of(&mut ports)).await.is_ok();
+        cut.cancel();
+        let _ = timeout(AFTER_CUT, all_of(&mut ports)).await;
+        // Each stops after its step; one that hangs in the store must not keep the process.
+        let _ = timeout(config.drain_grace().max(AFTER_CUT), all_of(&mut rounds)).await;
+        drop(parts);
+        let clean = close(store).await && clean;
+        event::drain_finished(began.elapsed(), clean);
+        clean
+    }
+}
+
+/// Waits for all of the tasks, and says so where one ended by a panic.
+async fn all_of(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a task of the server ended before its time");
+        }
+    }
+}
+
+/// Closes the store, which waits for its disk; whether that went well.
+async fn close(store: Embedded) -> bool {
+    match tokio::task::spawn_blocking(move || store.close()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the store could not be closed");
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+async fn watch_files(secured: Secured, drain: Drain) {
+    tokio::select! {
+        () = secured.tls.watch(secured.fingerprint) => {}
+        () = drain.begun() => {}
+    }
+}
+
+fn endpoint(secured: bool, address: SocketAddr) -> String {
+    let scheme = if secured { "grpcs" } else { "grpc" };
+    format!("{scheme}://{address}")
+}

@@ -1,0 +1,277 @@
+//! Connections: accepted, bounded, and ended in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use pin_project_lite::pin_project;
+use social_core::limits;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tonic::transport::server::TcpIncoming;
+use tower::ServiceExt as _;
+
+use crate::config::Connection as Bounds;
+use crate::grpc::Drain;
+use crate::grpc::layers::{Peer, Stack};
+use crate::stall::{Counted, Owed};
+
+/// How long an idle socket stays silent before the system asks whether the other side is still there.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+/// The pause after a failed accept: when files have run out, trying at once would only burn a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of a new connection that tell which version of HTTP it speaks.
+const PREFACE_BYTES: usize = 24;
+/// Bytes that a client may send on one HTTP/2 stream ahead of what was read. Enough for a quarter of the largest message.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// Bytes that a client may send on one HTTP/2 connection ahead of what was read.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Bytes of answers that one HTTP/2 stream buffers for a client that does not read.
+const SEND_BUFFER: usize = 256 << 10;
+/// Streams that a client may reset faster than they are taken in, before its connection is closed.
+const RESETS_PENDING: usize = 20;
+
+/// A port that is open, with what it serves.
+pub(crate) struct Port {
+    listener: TcpListener,
+    address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    bounds: Bounds,
+}
+
+impl Port {
+    /// Opens a port. Its address holds the real number where 0 was asked for.
+    pub(crate) async fn bind(address: SocketAddr, acceptor: Option<TlsAcceptor>, bounds: &Bounds) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            listener,
+            address,
+            acceptor,
+            bounds: bounds.clone(),
+        })
+    }
+
+    /// The address that is bound.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts connections until the drain begins, then waits until all of them have ended: their calls finish, further ones are refused.
+    /// `cut` ends those that are left at once.
+    pub(crate) async fn serve(self, stack: Stack, drain: Drain, cut: CancellationToken) {
+        let connections = TaskTracker::new();
+        let free = Arc::new(Semaphore::new(self.bounds.max));
+        let shared = Arc::new(Shared {
+            builder: builder(&self.bounds),
+            acceptor: self.acceptor,
+            bounds: self.bounds,
+            drain,
+            cut,
+        });
+        {
+            let incoming = TcpIncoming::from(self.listener)
+                .with_nodelay(Some(true))
+                .with_keepalive(Some(TCP_KEEPALIVE));
+            let mut incoming = pin!(incoming);
+            // The listener is dropped at the end of the block: from then on connecting is refused rather than left to time out.
+            while let Some(accepted) = accept(&mut incoming, &shared.drain).await {
+                let Ok(socket) = accepted else {
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
+                // One too many is closed by being dropped.
+                let Ok(place) = Arc::clone(&free).try_acquire_owned() else {
+                    continue;
+                };
+                connections.spawn(connection(Arc::clone(&shared), socket, stack.clone(), place));
+            }
+        }
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+/// What the connections of a port have in common.
+struct Shared {
+    builder: Builder<TokioExecutor>,
+    acceptor: Option<TlsAcceptor>,
+    bounds: Bounds,
+    drain: Drain,
+    cut: CancellationToken,
+}
+
+/// The next connection; none once the server drains.
+async fn accept(incoming: &mut Pin<&mut TcpIncoming>, drain: &Drain) -> Option<io::Result<TcpStream>> {
+    tokio::select! {
+        biased;
+        () = drain.begun() => None,
+        accepted = incoming.next() => accepted,
+    }
+}
+
+/// HTTP/1.1 (for grpc-web) and HTTP/2 within bounds.
+fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
+        .max_header_list_size(limits::HEADER_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(RESETS_PENDING)
+        // A client that trickles a frame cannot answer a ping within it, so this ends slow heads too.
+        .keep_alive_interval(Duration::from_secs(bounds.keepalive_interval_s))
+        .keep_alive_timeout(Duration::from_secs(bounds.keepalive_timeout_s));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(bounds.handshake_timeout_s))
+        .max_buf_size(limits::HEADER_BYTES as usize);
+    builder
+}
+
+async fn connection(shared: Arc<Shared>, socket: TcpStream, stack: Stack, place: OwnedSemaphorePermit) {
+    let handshake_timeout = Duration::from_secs(shared.bounds.handshake_timeout_s);
+    let Ok(peer) = socket.peer_addr() else { return };
+    match &shared.acceptor {
+        None => serve(&shared, socket, peer, stack).await,
+        Some(acceptor) => {
+            let handshake = timeout(handshake_timeout, acceptor.accept(socket));
+            let shaken = tokio::select! {
+                shaken = handshake => shaken,
+                () = shared.drain.begun() => return,
+            };
+            match shaken {
+                Ok(Ok(secured)) => serve(&shared, secured, peer, stack).await,
+                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                Err(_) => tracing::debug!("TLS handshake took too long"),
+            }
+        }
+    }
+    drop(place);
+}
+
+/// Serves a connection until it ends by itself, or by age, drain or cut.
+async fn serve<IO>(shared: &Shared, io: IO, peer: SocketAddr, stack: Stack)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let received = Arc::new(AtomicUsize::new(0));
+    let io = TokioIo::new(Received {
+        io,
+        received: Arc::clone(&received),
+    });
+    let address = peer.ip().to_canonical();
+    let owed = Arc::new(Owed::default());
+    let owing = Arc::clone(&owed);
+    let service = stack
+        .map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(address));
+            request.map(Body::new)
+        })
+        .map_response(move |response| response.map(|body| Counted::new(body, &owing)));
+    let service = TowerToHyperService::new(service);
+    let mut connection = pin!(shared.builder.serve_connection(io, service));
+    let mut too_old = pin!(sleep(Duration::from_secs(shared.bounds.max_age_s)));
+    let mut too_slow = pin!(sleep(Duration::from_secs(shared.bounds.handshake_timeout_s)));
+    // Two turns, so that what is cut was untaken for the whole time.
+    let mut turn = interval(Duration::from_secs(shared.bounds.stall_timeout_s) / 2);
+    let (mut ending, mut looked) = (false, false);
+    loop {
+        tokio::select! {
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            () = &mut too_slow, if !looked => {
+                looked = true;
+                // Not even a preface: nobody is there, or somebody who wants to hold the place.
+                if received.load(Ordering::Relaxed) < PREFACE_BYTES {
+                    return;
+                }
+            }
+            _ = turn.tick() => {
+                if owed.turn() {
+                    tracing::debug!("a client left an answer untaken");
+                    return;
+                }
+            }
+            () = &mut too_old, if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = shared.drain.begun(), if !ending => {
+                ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = shared.cut.cancelled() => return,
+        }
+    }
+}
+
+pin_project! {
+    /// Counts what was received.
+    struct Received<IO> {
+        #[pin]
+        io: IO,
+        received: Arc<AtomicUsize>,
+    }
+}
+
+impl<IO: AsyncRead> AsyncRead for Received<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let before = buffer.filled().len();
+        ready!(this.io.poll_read(cx, buffer))?;
+        this.received
+            .fetch_add(buffer.filled().len() - before, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite> AsyncWrite for Received<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().io.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().io.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().io.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().io.poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

@@ -1,0 +1,111 @@
+//! The server binary: reads the configuration, opens, serves, and drains when told to stop.
+
+use std::process::ExitCode;
+
+use social_server::config::{self, Invocation, Mode};
+use social_server::{Bound, Config, Error, Server, dev};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What a shell is told of a command line or configuration that cannot be used.
+const EXIT_USAGE: u8 = 2;
+/// What a shell is told of a process that a second signal ended.
+const EXIT_INTERRUPTED: i32 = 130;
+
+fn main() -> ExitCode {
+    // Before anything else: whoever uses TLS finds one provider.
+    social_server::install_provider();
+    let invocation = match config::from_args(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(error) => return failed(&error, EXIT_USAGE),
+    };
+    if invocation.dump_config {
+        print!("{}", invocation.config.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    let _telemetry = match social_observability::init(&telemetry(&invocation.config)) {
+        Ok(guard) => guard,
+        Err(error) => return failed(&error, EXIT_USAGE),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, 1),
+    };
+    match runtime.block_on(run(invocation)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, 1),
+    }
+}
+
+/// Without a filter of the operator's the storage engine's own lines are left out: they tell of its daily work.
+fn telemetry(config: &Config) -> social_observability::Config {
+    let mut telemetry = config.telemetry.clone();
+    if telemetry.filter.is_none() && std::env::var_os("RUST_LOG").is_none() {
+        telemetry.filter = Some("info,fjall=warn,lsm_tree=warn".to_owned());
+    }
+    telemetry
+}
+
+async fn run(invocation: Invocation) -> Result<(), Error> {
+    let stop = on_signal();
+    let server = Server::open(invocation.config).await?;
+    let bound = match invocation.mode {
+        Mode::Serve => {
+            let bound = server.bind().await?;
+            announce(&bound);
+            bound
+        }
+        Mode::Dev => {
+            dev::seed(&server).await?;
+            let bound = server.bind().await?;
+            announce(&bound);
+            println!("{}", dev::welcome(&bound));
+            bound
+        }
+    };
+    bound
+        .serve(async {
+            // Without signals there is nothing to wait for: it serves until it is killed.
+            if stop.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// The line that scripts wait for. Its form stays.
+fn announce(bound: &Bound) {
+    println!("listening on {} (admin {})", bound.endpoint(), bound.admin_endpoint());
+}
+
+/// Ready at the first SIGTERM or SIGINT. A second one ends the process at once.
+fn on_signal() -> oneshot::Receiver<()> {
+    let (stop, stopped) = oneshot::channel();
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    tokio::spawn(async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            return;
+        };
+        either(&mut terminate, &mut interrupt).await;
+        let _ = stop.send(());
+        either(&mut terminate, &mut interrupt).await;
+        std::process::exit(EXIT_INTERRUPTED);
+    });
+    stopped
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}
+
+fn failed(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    eprintln!("social-server: {error}");
+    ExitCode::from(code)
+}

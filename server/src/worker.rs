@@ -1,0 +1,312 @@
+//! Takes events, and drives their work step by step.
+//!
+//! One round robin a process: a job takes one bounded step and goes to the back of the queue, so that nobody waits behind a celebrity.
+//! Hints bring events at once; a sweep of truth brings what hints lost. A failure that would repeat is counted, and puts the event
+//! aside in the end; one that may pass by itself is waited out.
+
+use std::collections::{HashSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use parking_lot::Mutex;
+use social_core::error::Result;
+use social_core::fanout::{self, Event, Payload, Progress, State, Step};
+use social_core::{Backend, Error, EventId, limits};
+use social_observability::event;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep};
+
+use crate::grpc::Drain;
+use crate::grpc::status::reason_name;
+
+/// Events that one read of a sweep brings.
+const SWEEP_PAGE: usize = 256;
+/// The first pause after a failure; it doubles with each further one.
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+/// The longest pause.
+const BACKOFF_LAST: Duration = Duration::from_secs(5);
+
+/// Drives events with `workers` tasks until the drain begins: each finishes its step, and no other is begun. What is not done then is
+/// pending in the store.
+pub(crate) async fn run(backend: Backend, workers: usize, drain: Drain) {
+    let desk = Arc::new(Desk {
+        backend,
+        drain,
+        jobs: Mutex::default(),
+        held: Mutex::default(),
+        work: Notify::new(),
+        room: Notify::new(),
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(take_hints(Arc::clone(&desk)));
+    tasks.spawn(sweep(Arc::clone(&desk)));
+    for _ in 0..workers {
+        tasks.spawn(work(Arc::clone(&desk)));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a worker task ended before its time");
+        }
+    }
+}
+
+/// What the worker tasks share.
+struct Desk {
+    backend: Backend,
+    drain: Drain,
+    /// The round robin.
+    jobs: Mutex<VecDeque<Job>>,
+    /// Events in hand: queued, being worked on, or waiting for a failure to pass. At most [`limits::WORKER_EVENTS`].
+    held: Mutex<HashSet<EventId>>,
+    work: Notify,
+    room: Notify,
+}
+
+/// An event in hand.
+struct Job {
+    event: Event,
+    progress: Progress,
+    /// Failures in a row that may pass.
+    failures: u32,
+}
+
+impl Desk {
+    fn is_full(&self) -> bool {
+        self.held.lock().len() >= limits::WORKER_EVENTS
+    }
+
+    /// Takes an event in hand, unless it is, or there is no room.
+    fn claim(&self, id: EventId) -> bool {
+        let mut held = self.held.lock();
+        held.len() < limits::WORKER_EVENTS && held.insert(id)
+    }
+
+    fn release(&self, id: EventId) {
+        self.held.lock().remove(&id);
+        self.room.notify_waiters();
+    }
+
+    fn queue(&self, job: Job) {
+        self.jobs.lock().push_back(job);
+        self.work.notify_one();
+    }
+
+    /// Queues an event that was claimed.
+    fn begin(&self, event: Event) {
+        let progress = event.progress.clone();
+        self.queue(Job {
+            event,
+            progress,
+            failures: 0,
+        });
+    }
+
+    async fn has_room(&self) {
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            // Listens before it looks, so that no release is missed.
+            room.as_mut().enable();
+            if !self.is_full() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// The next job; none once the server drains.
+    async fn next(&self) -> Option<Job> {
+        loop {
+            if self.drain.has_begun() {
+                return None;
+            }
+            if let Some(job) = self.jobs.lock().pop_front() {
+                return Some(job);
+            }
+            tokio::select! {
+                () = self.work.notified() => {}
+                () = self.drain.begun() => {}
+            }
+        }
+    }
+}
+
+/// Takes events as they are offered.
+async fn take_hints(desk: Arc<Desk>) {
+    loop {
+        let offered = async {
+            desk.has_room().await;
+            desk.backend.signals.next_work().await
+        };
+        let id = tokio::select! {
+            id = offered => id,
+            () = desk.drain.begun() => return,
+        };
+        if desk.claim(id) {
+            match desk.backend.store.event(id).await {
+                Ok(Some(event)) if event.state == State::Pending => desk.begin(event),
+                // Done already, or not to be read now: then the sweep comes upon it.
+                _ => desk.release(id),
+            }
+        }
+    }
+}
+
+/// Looks through everything that is pending, at the start and each [`limits::EVENT_STALE`].
+async fn sweep(desk: Arc<Desk>) {
+    let mut tick = interval(limits::EVENT_STALE);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = desk.drain.begun() => return,
+        }
+        if let Err(error) = sweep_once(&desk).await {
+            tracing::warn!(?error, "a sweep of pending events failed; the next one follows");
+        }
+    }
+}
+
+async fn sweep_once(desk: &Desk) -> Result<()> {
+    let mut after = None;
+    while !desk.is_full() && !desk.drain.has_begun() {
+        let page = desk.backend.store.pending_events(after, SWEEP_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id);
+        let is_last = page.len() < SWEEP_PAGE;
+        for event in page {
+            // One that was finished since the page was read is worked on once more, which changes nothing.
+            if desk.claim(event.id) {
+                desk.begin(event);
+            }
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// One worker: a step, then the next job's.
+async fn work(desk: Arc<Desk>) {
+    while let Some(job) = desk.next().await {
+        take_step(&desk, job).await;
+    }
+}
+
+async fn take_step(desk: &Arc<Desk>, mut job: Job) {
+    let started = Instant::now();
+    let before = job.progress.delivered;
+    let step = fanout::step(&desk.backend, &job.event, job.progress.clone());
+    let outcome = AssertUnwindSafe(step).catch_unwind().await;
+    match outcome {
+        Ok(Ok(Step::More(progress))) => {
+            step_done(&job.event, progress.delivered - before, started);
+            job.progress = progress;
+            job.failures = 0;
+            note_progress(desk, &job).await;
+            desk.queue(job);
+        }
+        Ok(Ok(Step::Done(progress))) => {
+            step_done(&job.event, progress.delivered - before, started);
+            job.progress = progress;
+            finish(desk, job).await;
+        }
+        Ok(Err(error)) if error.is_transient() => wait_out(desk, job, &error),
+        Ok(Err(error)) => count_failure(desk, job, reason_name(error.reason), &error).await,
+        Err(_) => count_failure(desk, job, "PANICKED", &Error::internal()).await,
+    }
+}
+
+/// Progress may be lost, which only repeats work; so a failure to note it is none.
+async fn note_progress(desk: &Desk, job: &Job) {
+    if let Err(error) = desk
+        .backend
+        .store
+        .record_progress(job.event.id, job.progress.clone())
+        .await
+    {
+        tracing::debug!(?error, "progress was not noted");
+    }
+}
+
+async fn finish(desk: &Arc<Desk>, mut job: Job) {
+    match desk.backend.store.finish(job.event.id, job.progress.clone()).await {
+        Ok(()) => {
+            let lag = desk.backend.clock.now().since(job.event.filed_at);
+            event::fanout_done(&job.event.id, mode(&job.event), job.progress.delivered, lag);
+            desk.release(job.event.id);
+        }
+        Err(error) => {
+            // The step is repeated with what it reached, and comes here again.
+            job.event.progress = job.progress.clone();
+            wait_out(desk, job, &error);
+        }
+    }
+}
+
+/// Puts a job back into the queue after a pause, without counting the failure as the job's.
+fn wait_out(desk: &Arc<Desk>, mut job: Job, error: &Error) {
+    job.failures = job.failures.saturating_add(1);
+    event::fanout_retried(&job.event.id, job.failures, error);
+    requeue_later(desk, job);
+}
+
+fn requeue_later(desk: &Arc<Desk>, job: Job) {
+    let doubled = BACKOFF_FIRST.saturating_mul(1 << job.failures.saturating_sub(1).min(16));
+    let pause = doubled.min(BACKOFF_LAST).mul_f64(rand::random_range(0.5..1.0));
+    let desk = Arc::clone(desk);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = sleep(pause) => desk.queue(job),
+            // Pending in the store, it is taken up by the next process.
+            () = desk.drain.begun() => {}
+        }
+    });
+}
+
+/// Counts a failure that would repeat. After the last one the event is a dead letter, and out of hand.
+async fn count_failure(desk: &Arc<Desk>, mut job: Job, class: &'static str, error: &Error) {
+    let id = job.event.id;
+    match desk.backend.store.record_failure(id, &class.to_ascii_lowercase()).await {
+        Ok(event) if event.state == State::Pending => {
+            event::fanout_retried(&id, event.attempts, error);
+            job.failures = event.attempts;
+            job.event = event;
+            requeue_later(desk, job);
+        }
+        Ok(event) => {
+            if event.state == State::DeadLettered {
+                event::dead_lettered(&id, kind(&event), event.attempts, error);
+            }
+            desk.release(id);
+        }
+        Err(failed) => wait_out(desk, job, &failed),
+    }
+}
+
+fn step_done(event: &Event, delivered: u64, started: Instant) {
+    event::fanout_step_done(&event.id, mode(event), delivered, started.elapsed());
+}
+
+/// The label of metrics.
+fn mode(event: &Event) -> &'static str {
+    match event.payload {
+        Payload::Post { mode, .. } => mode.label(),
+        Payload::Restore { .. } => "restore",
+        Payload::Follow { .. } => "backfill",
+    }
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event.payload {
+        Payload::Post { .. } => "post_created",
+        Payload::Restore { .. } => "post_restored",
+        Payload::Follow { .. } => "followed",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! The worker over the reference store, with hints lost, calls failing, and a post that cannot be delivered.
+
+use social_core::graph::EdgeKind;
+use social_core::posts::{self, NewPost, Visibility};
+use social_core::request::{Caller, RequestKey, Viewer};
+use social_core::users::NewUser;
+use social_core::{Clock, PostId, SessionId, UserId};
+use social_store::faulty::{self, Plan};
+use social_store::memory;
+use uuid::Uuid;
+
+use super::*;
+
+/// A worker under test, and a backend that never fails beside the one that the worker sees.
+struct Running {
+    backend: Backend,
+    plan: Arc<Plan>,
+    drain: Drain,
+    worker: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    fn start(workers: usize) -> Self {
+        let backend = memory::open(Clock::system());
+        let plan = Arc::new(Plan::new(7));
+        let drain = Drain::new();
+        let worker = tokio::spawn(run(faulty::wrap(backend.clone(), &plan), workers, drain.clone()));
+        Self {
+            backend,
+            plan,
+            drain,
+            worker,
+        }
+    }
+
+    async fn user(&self, handle: &str) -> UserId {
+        let new = NewUser {
+            handle: handle.parse().unwrap(),
+            display_name: handle.to_owned(),
+            bio: String::new(),
+            password: None,
+            created_at: None,
+        };
+        self.backend.store.create_user(new, key()).await.unwrap().value.id
+    }
+
+    async fn follow(&self, from: UserId, to: UserId) {
+        self.backend
+            .store
+            .set_edge(EdgeKind::Follow, from, to, true, None)
+            .await
+            .unwrap();
+    }
+
+    async fn post(&self, author: UserId) -> PostId {
+        let caller = Caller {
+            viewer: Viewer::User {
+                id: author,
+                session: SessionId(1),
+            },
+            ..Caller::default()
+        };
+        let new = NewPost {
+            content: "hello".to_owned(),
+            title: String::new(),
+            visibility: Visibility::Public,
+            in_reply_to: None,
+        };
+        posts::create(&self.backend, &caller, new, &Uuid::new_v4().to_string())
+            .await
+            .unwrap()
+            .view
+            .post
+            .id
+    }
+
+    /// Waits until an event is no longer pending.
+    async fn ended(&self, id: impl Into<EventId>) -> Event {
+        let id = id.into();
+        for _ in 0..2_000 {
+            let event = self.backend.store.event(id).await.unwrap().unwrap();
+            if event.state != State::Pending {
+                return event;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{id} never ends");
+    }
+
+    async fn stop(self) {
+        self.drain.begin();
+        tokio::time::timeout(Duration::from_secs(5), self.worker)
+            .await
+            .expect("it stops")
+            .unwrap();
+    }
+}
+
+fn key() -> RequestKey {
+    RequestKey::new(&Caller::default(), "Test", &Uuid::new_v4().to_string(), &[]).unwrap()
+}
+
+#[tokio::test]
+async fn posts_reach_followers_also_when_hints_are_lost() {
+    let running = Running::start(2);
+    let (ada, grace) = (running.user("ada").await, running.user("grace").await);
+    // The store files the follow's event, and nobody hints at it.
+    running.follow(grace, ada).await;
+    running.backend.timelines.begin(grace).await.unwrap();
+    let mut posted = Vec::new();
+    for _ in 0..50 {
+        posted.push(running.post(ada).await);
+    }
+    for post in posted {
+        assert_eq!(running.ended(post).await.state, State::Done);
+    }
+    let waiting = running.backend.store.pending_events(None, 10).await.unwrap();
+    for event in waiting {
+        assert_eq!(running.ended(event.id).await.state, State::Done);
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_celebrity_holds_nobody_up() {
+    let running = Running::start(1);
+    let (star, ada) = (running.user("star").await, running.user("ada").await);
+    for number in 0..3_500 {
+        let fan = running.user(&format!("fan_{number}")).await;
+        running.follow(fan, star).await;
+    }
+    let famous = running.post(star).await;
+    let quiet = running.post(ada).await;
+    let quiet = running.ended(quiet).await;
+    let famous = running.ended(famous).await;
+    assert!(quiet.finished_at <= famous.finished_at);
+    assert!(famous.progress.steps >= 4, "{:?}", famous.progress);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_pass_is_waited_out_and_not_counted() {
+    let running = Running::start(2);
+    let ada = running.user("ada").await;
+    running.plan.set_rate(0.15);
+    let mut posted = Vec::new();
+    for _ in 0..30 {
+        posted.push(running.post(ada).await);
+    }
+    for post in posted {
+        let event = running.ended(post).await;
+        assert_eq!((event.state, event.attempts), (State::Done, 0));
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_would_repeat_ends_as_a_dead_letter_and_can_be_replayed() {
+    let running = Running::start(1);
+    let ada = running.user("ada").await;
+    // A post is poisoned before the worker sees it: nobody hints at this one until then.
+    let draft = social_core::posts::PostDraft {
+        author: ada,
+        title: None,
+        content: "hello".to_owned(),
+        visibility: Visibility::Public,
+        in_reply_to: None,
+        facets: Vec::new(),
+    };
+    let post = running
+        .backend
+        .store
+        .create_post(draft, key(), None)
+        .await
+        .unwrap()
+        .value
+        .post
+        .id;
+    running.plan.poison(post);
+    running.backend.signals.offer(post.into());
+    let event = running.ended(post).await;
+    assert_eq!(
+        (event.state, event.attempts),
+        (State::DeadLettered, limits::EVENT_ATTEMPTS)
+    );
+    assert_eq!(event.last_error.as_deref(), Some("internal"));
+    let another = running.post(ada).await;
+    assert_eq!(running.ended(another).await.state, State::Done, "others go on");
+
+    running.plan.heal(post);
+    let replayed = running.backend.store.replay_dead_letter(event.id).await.unwrap();
+    assert_eq!(running.ended(replayed.id).await.state, State::Done);
+    running.stop().await;
+}
