@@ -1,0 +1,68 @@
+//! What every backend must do: one suite, a file a noun, run on each backend alike.
+//!
+//! A case is an `async fn(&Subject)` in its noun's file, named as the rule that it shows, and listed in that file's `cases![]`.
+//! Each case has a backend of its own, empty, on a clock that stands still until the case moves it.
+
+mod auth;
+mod comments;
+mod fanout;
+mod graph;
+mod import;
+mod likes;
+mod model;
+mod posts;
+mod signals;
+mod subject;
+mod timeline;
+mod users;
+
+use futures::future::BoxFuture;
+
+pub(crate) use subject::{Kind, Subject};
+
+/// A rule, and what shows that a backend keeps it.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    /// The noun and the rule.
+    pub(crate) name: &'static str,
+    /// Panics where the backend breaks the rule.
+    pub(crate) run: for<'a> fn(&'a Subject) -> BoxFuture<'a, ()>,
+}
+
+/// Lists the cases of a noun.
+macro_rules! cases {
+    ($noun:literal: $($case:ident,)*) => {
+        /// The cases of this noun.
+        pub(in crate::conformance) const CASES: &[crate::conformance::Case] = &[
+            $(crate::conformance::Case { name: concat!($noun, "::", stringify!($case)), run: |t| Box::pin($case(t)) },)*
+        ];
+    };
+}
+pub(crate) use cases;
+
+/// Every case of every noun.
+pub(crate) fn all() -> impl Iterator<Item = Case> {
+    let nouns = [
+        auth::CASES,
+        auth::sessions::CASES,
+        users::CASES,
+        posts::CASES,
+        posts::change::CASES,
+        posts::delete::CASES,
+        posts::list::CASES,
+        comments::CASES,
+        likes::CASES,
+        graph::CASES,
+        graph::block::CASES,
+        graph::fanout::CASES,
+        fanout::CASES,
+        fanout::dead::CASES,
+        fanout::policy::CASES,
+        timeline::CASES,
+        timeline::arrivals::CASES,
+        signals::CASES,
+        import::CASES,
+        model::CASES,
+    ];
+    nouns.into_iter().flatten().copied()
+}

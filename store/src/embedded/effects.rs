@@ -1,0 +1,52 @@
+//! What a committed command changes in memory.
+
+use std::sync::Arc;
+
+use social_core::fanout::{Policy, State};
+use social_core::graph::EdgeKind;
+use social_core::posts::{Post, PostCounts};
+use social_core::users::User;
+use social_core::{EventId, PostId, UserId};
+
+use super::rows::{Stretches, UserTotals};
+
+/// A change of a projection in memory, applied in commit order and before the command is answered.
+#[derive(Debug, Clone)]
+pub(super) enum Effect {
+    /// A user's row is this now.
+    User(Arc<User>),
+    /// A post's row is this now.
+    Post(Arc<Post>),
+    /// A post's counts are these now.
+    PostCounts(PostId, PostCounts),
+    /// A user's counts are these now.
+    UserTotals(UserId, UserTotals),
+    /// Whether a user likes a post changed.
+    Like {
+        /// Who.
+        user: UserId,
+        /// What.
+        post: PostId,
+        /// Whether it is liked now.
+        active: bool,
+    },
+    /// An edge was set, since this key, or removed.
+    Edge {
+        /// Which kind.
+        kind: EdgeKind,
+        /// Whose edge.
+        from: UserId,
+        /// To whom.
+        to: UserId,
+        /// The edge's key, where it is there now.
+        since: Option<u64>,
+    },
+    /// An author's pulled stretches are these now.
+    Stretches(UserId, Arc<Stretches>),
+    /// An event stands here now.
+    Event(EventId, State),
+    /// The policy is this now.
+    Policy(Policy),
+    /// So many runs of imports were ended by now.
+    Imports(u64),
+}

@@ -1,0 +1,259 @@
+//! A backend that fails by a seeded plan, for tests of what must hold although stores fail.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use social_core::auth::{Account, NewSession, PasswordHash, RefreshHash, Rotation, Session};
+use social_core::backend::{
+    AccountStore, Append, Backend, CommentStore, EventStore, Filled, GraphStore, Horizon, ImportStore, LikeStore,
+    Position, PostStore, Since, StorageStats, Store, TimelineSlice, Timelines,
+};
+use social_core::comments::{Comment, CommentDraft};
+use social_core::fanout::{Event, Policy, Progress};
+use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, PulledAuthor, Relation};
+use social_core::import::{ImportBatch, ImportFollow, ImportOutcome, ImportPost, ImportProgress};
+use social_core::likes::{Like, LikeChange};
+use social_core::page::Range;
+use social_core::posts::{CreatedPost, Post, PostDraft, PostEdit, Revision};
+use social_core::request::{Outcome, RequestKey, TraceContext};
+use social_core::text::Facet;
+use social_core::timeline::Marker;
+use social_core::users::{Handle, NewUser, ProfileEdit, User};
+use social_core::{CommentId, Error, EventId, PostId, Result, SessionId, UserId};
+use uuid::Uuid;
+
+/// Which calls fail, decided anew for each call; the same seed and the same calls give the same failures.
+pub struct Plan {
+    state: Mutex<PlanState>,
+}
+
+struct PlanState {
+    rng: ChaCha8Rng,
+    rate: f64,
+    poisoned: HashSet<PostId>,
+}
+
+impl Plan {
+    /// A plan that lets everything pass until told otherwise.
+    pub fn new(seed: u64) -> Self {
+        let state = PlanState {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            rate: 0.0,
+            poisoned: HashSet::new(),
+        };
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+
+    /// From now on this share of the calls (0.0 to 1.0) fails as STORE_UNAVAILABLE: half of them before anything was
+    /// applied, half after it was, so that a caller cannot tell.
+    pub fn set_rate(&self, rate: f64) {
+        self.state.lock().rate = rate.clamp(0.0, 1.0);
+    }
+
+    /// From now on writing this post to timelines fails as INTERNAL, every time.
+    pub fn poison(&self, post: PostId) {
+        self.state.lock().poisoned.insert(post);
+    }
+
+    /// The post is sound again.
+    pub fn heal(&self, post: PostId) {
+        self.state.lock().poisoned.remove(&post);
+    }
+
+    fn strike(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        // Rolled before and after each call, so each roll gets half of the rate.
+        let rate = state.rate / 2.0;
+        if state.rng.random_bool(rate) {
+            Err(Error::unavailable())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn check(&self, post: PostId) -> Result<()> {
+        if self.state.lock().poisoned.contains(&post) {
+            Err(Error::internal())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The backend with a store and timelines that fail by the plan. Counters and signals are left as they are.
+pub fn wrap(backend: Backend, plan: &Arc<Plan>) -> Backend {
+    let Backend { store, timelines, .. } = backend;
+    Backend {
+        store: Arc::new(FaultyStore {
+            inner: store,
+            plan: Arc::clone(plan),
+        }),
+        timelines: Arc::new(FaultyTimelines {
+            inner: timelines,
+            plan: Arc::clone(plan),
+        }),
+        ..backend
+    }
+}
+
+struct FaultyStore {
+    inner: Arc<dyn Store>,
+    plan: Arc<Plan>,
+}
+
+struct FaultyTimelines {
+    inner: Arc<dyn Timelines>,
+    plan: Arc<Plan>,
+}
+
+macro_rules! faulty {
+    ($target:ty: $noun:ident { $($name:ident($($arg:ident: $kind:ty),*) -> $out:ty;)* }) => {
+        #[async_trait]
+        impl $noun for $target {
+            $(async fn $name(&self, $($arg: $kind),*) -> Result<$out> {
+                self.plan.strike()?;
+                let answer = self.inner.$name($($arg),*).await?;
+                self.plan.strike()?;
+                Ok(answer)
+            })*
+        }
+    };
+}
+
+faulty!(FaultyStore: AccountStore {
+    create_user(user: NewUser, request: RequestKey) -> Outcome<Arc<User>>;
+    users(ids: &[UserId]) -> Vec<Option<Arc<User>>>;
+    user_ids(handles: &[Handle]) -> Vec<Option<UserId>>;
+    update_profile(user: UserId, edit: ProfileEdit, expected_version: Option<u64>, request: RequestKey) -> Outcome<Arc<User>>;
+    account(user: UserId) -> Option<Account>;
+    set_password(user: UserId, password: PasswordHash, keep: Option<SessionId>, request: RequestKey) -> Outcome<Vec<SessionId>>;
+    create_session(session: NewSession, request: RequestKey) -> Outcome<Session>;
+    session(id: SessionId) -> Option<Session>;
+    sessions(user: UserId) -> Vec<Session>;
+    rotate_session(id: SessionId, presented: RefreshHash, next: RefreshHash, request: [u8; 16]) -> Rotation;
+    revoke_session(user: UserId, id: SessionId) -> bool;
+    marker(user: UserId) -> Marker;
+    set_marker(user: UserId, last_read: PostId, expected_version: Option<u64>) -> Marker;
+});
+
+faulty!(FaultyStore: PostStore {
+    create_post(draft: PostDraft, request: RequestKey, trace: Option<TraceContext>) -> Outcome<CreatedPost>;
+    posts(ids: &[PostId]) -> Vec<Option<Arc<Post>>>;
+    edit_post(id: PostId, edit: PostEdit, expected_version: Option<u64>, request: RequestKey, trace: Option<TraceContext>) -> Outcome<Arc<Post>>;
+    delete_post(id: PostId, expected_version: Option<u64>, request: RequestKey) -> Outcome<Arc<Post>>;
+    undelete_post(id: PostId, expected_version: Option<u64>, request: RequestKey, trace: Option<TraceContext>) -> Outcome<Arc<Post>>;
+    post_revisions(id: PostId, range: Range) -> Vec<Revision>;
+    user_posts(author: UserId, range: Range) -> Vec<PostId>;
+});
+
+faulty!(FaultyStore: CommentStore {
+    create_comment(draft: CommentDraft, request: RequestKey) -> Outcome<Comment>;
+    edit_comment(id: CommentId, content: String, facets: Vec<Facet>, expected_version: Option<u64>, request: RequestKey) -> Outcome<Comment>;
+    delete_comment(id: CommentId, expected_version: Option<u64>, request: RequestKey) -> Outcome<Comment>;
+    comments(ids: &[CommentId]) -> Vec<Option<Comment>>;
+    list_comments(post: PostId, parent: Option<CommentId>, range: Range) -> Vec<Comment>;
+});
+
+faulty!(FaultyStore: LikeStore {
+    set_like(user: UserId, post: PostId, active: bool) -> LikeChange;
+    liked(user: UserId, posts: &[PostId]) -> Vec<bool>;
+    likers(post: PostId, range: Range) -> Vec<Like>;
+    user_likes(user: UserId, range: Range) -> Vec<Like>;
+});
+
+faulty!(FaultyStore: GraphStore {
+    set_edge(kind: EdgeKind, from: UserId, to: UserId, active: bool, trace: Option<TraceContext>) -> EdgeChange;
+    edges(kind: EdgeKind, direction: Direction, user: UserId, range: Range) -> Vec<Edge>;
+    relations(viewer: UserId, users: &[UserId]) -> Vec<Relation>;
+    following(viewer: UserId) -> Arc<Following>;
+    pulled_followees(viewer: UserId) -> Arc<Vec<PulledAuthor>>;
+    fanout_followers(author: UserId, after: Option<UserId>, limit: usize) -> Vec<UserId>;
+});
+
+faulty!(FaultyStore: EventStore {
+    pending_events(after: Option<EventId>, limit: usize) -> Vec<Event>;
+    event(id: EventId) -> Option<Event>;
+    record_progress(id: EventId, progress: Progress) -> ();
+    finish(id: EventId, progress: Progress) -> ();
+    record_failure(id: EventId, class: &str) -> Event;
+    dead_letters(range: Range) -> Vec<Event>;
+    replay_dead_letter(id: EventId) -> Event;
+    was_committed(request: RequestKey) -> bool;
+    horizon() -> Horizon;
+    policy() -> Policy;
+    set_policy(policy: Policy, expected_version: Option<u64>) -> Policy;
+    expire(limit: usize) -> usize;
+    stats() -> StorageStats;
+});
+
+faulty!(FaultyStore: ImportStore {
+    import_progress(import: Uuid) -> Option<ImportProgress>;
+    import_users(batch: ImportBatch<NewUser>) -> ImportOutcome;
+    import_posts(batch: ImportBatch<ImportPost>) -> ImportOutcome;
+    import_follows(batch: ImportBatch<ImportFollow>) -> ImportOutcome;
+    seal_imports() -> ();
+});
+
+#[async_trait]
+impl Timelines for FaultyTimelines {
+    async fn append(&self, viewers: &[UserId], post: PostId) -> Result<Append> {
+        self.plan.check(post)?;
+        self.plan.strike()?;
+        let outcome = self.inner.append(viewers, post).await?;
+        self.plan.strike()?;
+        Ok(outcome)
+    }
+
+    async fn renew(&self, viewers: &[UserId], post: PostId) -> Result<Append> {
+        self.plan.check(post)?;
+        self.plan.strike()?;
+        let outcome = self.inner.renew(viewers, post).await?;
+        self.plan.strike()?;
+        Ok(outcome)
+    }
+
+    async fn insert(&self, viewer: UserId, posts: &[PostId]) -> Result<bool> {
+        self.plan.strike()?;
+        let held = self.inner.insert(viewer, posts).await?;
+        self.plan.strike()?;
+        Ok(held)
+    }
+
+    async fn read(&self, viewer: UserId, before: Option<PostId>, limit: usize) -> Result<Option<TimelineSlice>> {
+        self.plan.strike()?;
+        self.inner.read(viewer, before, limit).await
+    }
+
+    async fn since(&self, viewer: UserId, position: Position) -> Result<Option<Since>> {
+        self.plan.strike()?;
+        self.inner.since(viewer, position).await
+    }
+
+    async fn begin(&self, viewer: UserId) -> Result<Filled> {
+        self.plan.strike()?;
+        self.inner.begin(viewer).await
+    }
+
+    async fn fill(&self, viewer: UserId, generation: u64, posts: &[PostId], covers_from: PostId) -> Result<()> {
+        self.plan.strike()?;
+        self.inner.fill(viewer, generation, posts, covers_from).await
+    }
+
+    async fn forget(&self, viewer: UserId) -> Result<()> {
+        self.inner.forget(viewer).await
+    }
+
+    async fn forget_all(&self) -> Result<()> {
+        self.inner.forget_all().await
+    }
+
+    async fn stats(&self) -> Result<(u64, u64)> {
+        self.inner.stats().await
+    }
+}

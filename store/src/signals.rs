@@ -1,0 +1,269 @@
+//! Signals within one process: a bounded queue of events for workers, and mailboxes for open streams.
+//!
+//! Nothing here is needed for correctness: a hint that finds the queue full is dropped, since the sweep over pending
+//! events finds the event, and a listener that is too slow is told so once.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::{Mutex, RwLock};
+use social_core::backend::{Channel, Listener, Signals, Wake, WakeKind};
+use social_core::limits;
+use social_core::{EventId, PostId, UserId};
+use tokio::sync::{Notify, mpsc};
+
+/// Hints waiting for a worker; further ones are dropped.
+const HINTS: usize = 65_536;
+/// Locks that the channels are spread over.
+const SHARDS: usize = 64;
+/// Kinds of [`Channel`].
+const KINDS: usize = 4;
+
+/// [`Signals`] for workers and streams of this process.
+pub struct LocalSignals {
+    offers: mpsc::Sender<EventId>,
+    work: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
+    board: Arc<Board>,
+}
+
+impl LocalSignals {
+    /// Signals that nobody listens to yet.
+    pub fn new() -> Self {
+        let (offers, work) = mpsc::channel(HINTS);
+        Self {
+            offers,
+            work: tokio::sync::Mutex::new(work),
+            board: Arc::default(),
+        }
+    }
+}
+
+impl Default for LocalSignals {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Signals for LocalSignals {
+    fn offer(&self, event: EventId) {
+        // Full: the sweep finds the event.
+        let _ = self.offers.try_send(event);
+    }
+
+    async fn next_work(&self) -> EventId {
+        match self.work.lock().await.recv().await {
+            Some(event) => event,
+            // The sender lives as long as `self`, so the channel cannot be closed.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn wake(&self, channel: Channel, kind: WakeKind) {
+        if self.board.has_listeners(channel) {
+            self.board.post(channel, &kind);
+        }
+    }
+
+    fn wake_homes(&self, viewers: &[UserId], post: PostId) {
+        let Some(&first) = viewers.first() else { return };
+        if self.board.has_listeners(Channel::Home(first)) {
+            let arrived = WakeKind::Arrived(post);
+            for &viewer in viewers {
+                self.board.post(Channel::Home(viewer), &arrived);
+            }
+        }
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        Box::new(LocalListener {
+            board: Arc::clone(&self.board),
+            mailbox: Arc::default(),
+            channels: HashSet::new(),
+        })
+    }
+}
+
+/// Who waits for which channel.
+struct Board {
+    shards: [RwLock<HashMap<Channel, Vec<Arc<Mailbox>>>>; SHARDS],
+    /// Registrations by kind of channel, so that a wake that nobody waits for touches no lock.
+    registered: [AtomicUsize; KINDS],
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| RwLock::default()),
+            registered: std::array::from_fn(|_| AtomicUsize::new(0)),
+        }
+    }
+}
+
+impl Board {
+    fn has_listeners(&self, channel: Channel) -> bool {
+        self.registered[kind_and_key(channel).0].load(Ordering::SeqCst) > 0
+    }
+
+    fn post(&self, channel: Channel, kind: &WakeKind) {
+        let shard = self.shard(channel).read();
+        for mailbox in shard.get(&channel).into_iter().flatten() {
+            mailbox.put(Wake {
+                channel,
+                kind: kind.clone(),
+            });
+        }
+    }
+
+    fn register(&self, channel: Channel, mailbox: &Arc<Mailbox>) {
+        self.shard(channel)
+            .write()
+            .entry(channel)
+            .or_default()
+            .push(Arc::clone(mailbox));
+        self.registered[kind_and_key(channel).0].fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn unregister(&self, channel: Channel, mailbox: &Arc<Mailbox>) {
+        if let Entry::Occupied(mut entry) = self.shard(channel).write().entry(channel) {
+            entry.get_mut().retain(|other| !Arc::ptr_eq(other, mailbox));
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+        }
+        self.registered[kind_and_key(channel).0].fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn shard(&self, channel: Channel) -> &RwLock<HashMap<Channel, Vec<Arc<Mailbox>>>> {
+        // Ids ascend in their low bits and by milliseconds: multiplying spreads both over the top bits.
+        let mixed = kind_and_key(channel).1.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        &self.shards[(mixed >> 58) as usize % SHARDS]
+    }
+}
+
+fn kind_and_key(channel: Channel) -> (usize, u64) {
+    match channel {
+        Channel::Home(user) => (0, user.0),
+        Channel::Author(user) => (1, user.0),
+        Channel::Post(post) => (2, post.0),
+        Channel::Sessions(user) => (3, user.0),
+    }
+}
+
+/// Wakes of one listener that were not taken yet.
+#[derive(Default)]
+struct Mailbox {
+    waiting: Mutex<Waiting>,
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    wakes: VecDeque<Wake>,
+    /// The channel of the first wake that found no room. While it is set nothing more is taken in, so that
+    /// the listener learns of the loss before anything that came after it.
+    missed: Option<Channel>,
+}
+
+impl Mailbox {
+    fn put(&self, wake: Wake) {
+        let mut waiting = self.waiting.lock();
+        // The same hint twice in a row says nothing new.
+        if waiting.missed.is_some() || waiting.wakes.back() == Some(&wake) {
+            return;
+        }
+        if waiting.wakes.len() < limits::STREAM_BUFFER {
+            waiting.wakes.push_back(wake);
+        } else {
+            waiting.missed = Some(wake.channel);
+        }
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
+    fn take(&self) -> Option<Wake> {
+        let mut waiting = self.waiting.lock();
+        let missed = |channel| Wake {
+            channel,
+            kind: WakeKind::Missed,
+        };
+        waiting.wakes.pop_front().or_else(|| waiting.missed.take().map(missed))
+    }
+}
+
+struct LocalListener {
+    board: Arc<Board>,
+    mailbox: Arc<Mailbox>,
+    channels: HashSet<Channel>,
+}
+
+#[async_trait]
+impl Listener for LocalListener {
+    fn watch(&mut self, channel: Channel) {
+        if self.channels.insert(channel) {
+            self.board.register(channel, &self.mailbox);
+        }
+    }
+
+    fn unwatch(&mut self, channel: Channel) {
+        if self.channels.remove(&channel) {
+            self.board.unregister(channel, &self.mailbox);
+        }
+    }
+
+    async fn next(&mut self) -> Wake {
+        loop {
+            if let Some(wake) = self.mailbox.take() {
+                return wake;
+            }
+            self.mailbox.filled.notified().await;
+        }
+    }
+}
+
+impl Drop for LocalListener {
+    fn drop(&mut self) {
+        for &channel in &self.channels {
+            self.board.unregister(channel, &self.mailbox);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_dropped_listener_leaves_nothing_behind() {
+        let signals = LocalSignals::new();
+        let mut listener = signals.listen();
+        listener.watch(Channel::Home(UserId(1)));
+        listener.watch(Channel::Home(UserId(1)));
+        listener.watch(Channel::Post(PostId(2)));
+        drop(listener);
+        assert!(
+            signals
+                .board
+                .registered
+                .iter()
+                .all(|count| count.load(Ordering::SeqCst) == 0)
+        );
+        assert!(signals.board.shards.iter().all(|shard| shard.read().is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_full_hint_queue_drops_hints() {
+        let signals = LocalSignals::new();
+        for event in 0..=HINTS as u64 {
+            signals.offer(EventId(event));
+        }
+        for event in 0..HINTS as u64 {
+            assert_eq!(signals.next_work().await, EventId(event));
+        }
+        signals.offer(EventId(7));
+        assert_eq!(signals.next_work().await, EventId(7));
+    }
+}

@@ -1,0 +1,64 @@
+//! Runs the conformance suite on every backend: one test a case and backend, and how many passed on each.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
+
+#[path = "../src/conformance/mod.rs"]
+mod conformance;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use conformance::{Case, Kind, Subject};
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::{Builder, Runtime};
+
+/// Cases at once, where the command line does not say.
+const THREADS: usize = 8;
+/// A case that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Cases wait for disks rather than for processors.
+    arguments.test_threads.get_or_insert(THREADS);
+    let runtime = Arc::new(
+        Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_all()
+            .build()
+            .unwrap(),
+    );
+    let passed = Arc::new(Kind::ALL.map(|_| AtomicUsize::new(0)));
+    let mut trials = Vec::new();
+    for (number, kind) in Kind::ALL.into_iter().enumerate() {
+        for case in conformance::all() {
+            let (runtime, passed) = (Arc::clone(&runtime), Arc::clone(&passed));
+            trials.push(Trial::test(format!("{}::{}", kind.name(), case.name), move || {
+                runtime.block_on(run(kind, case))?;
+                passed[number].fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }));
+        }
+    }
+    let total = trials.len() / Kind::ALL.len();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !arguments.list {
+        for (kind, passed) in Kind::ALL.into_iter().zip(passed.iter()) {
+            println!(
+                "{}: {} cases passed (of {total})",
+                kind.name(),
+                passed.load(Ordering::Relaxed)
+            );
+        }
+    }
+    Arc::into_inner(runtime)
+        .into_iter()
+        .for_each(Runtime::shutdown_background);
+    conclusion.exit();
+}
+
+async fn run(kind: Kind, case: Case) -> Result<(), Failed> {
+    let subject = Subject::open(kind).await;
+    let ended = tokio::time::timeout(PATIENCE, (case.run)(&subject)).await;
+    ended.map_err(|_| Failed::from(format!("did not end within {} s", PATIENCE.as_secs())))
+}
