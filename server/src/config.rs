@@ -294,6 +294,12 @@ impl Config {
         Duration::from_millis(self.heartbeat_ms)
     }
 
+    /// The folder of the keys that tokens are signed with.
+    #[must_use]
+    pub fn keys_dir(&self) -> PathBuf {
+        self.data_dir.join("keys")
+    }
+
     /// The file of the admin port's token.
     #[must_use]
     pub fn admin_token_file(&self) -> PathBuf {

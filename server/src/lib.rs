@@ -91,6 +91,15 @@ pub enum Error {
     },
 }
 
+/// Adds a signing key to the keys of a data folder, whether a server runs on it or not. Tokens signed before stay valid until they expire.
+///
+/// # Errors
+/// When the folder of keys cannot be used.
+pub fn rotate_keys(config: &Config) -> Result<(), Error> {
+    let now = Clock::system().now();
+    Ok(Keys::open(&config.keys_dir(), now)?.rotate(now)?)
+}
+
 /// A server whose parts are open, and which listens nowhere yet.
 pub struct Server {
     config: Config,
@@ -126,7 +135,7 @@ impl Server {
         // First, since it locks the folder: what follows is then ours alone.
         let store = embedded::open(embedded::Config::new(&config.data_dir, clock.clone()))?;
         let backend = store.backend();
-        let keys = Keys::open(&config.data_dir.join("keys"), clock.now())?;
+        let keys = Keys::open(&config.keys_dir(), clock.now())?;
         let auth = Arc::new(Auth::new(keys, Passwords::default(), clock));
         let tls = Secured::open("tls", &config.tls)?;
         let admin_tls = Secured::open("admin.tls", &config.admin.tls)?;

@@ -26,6 +26,9 @@ fn main() -> ExitCode {
         print!("{}", invocation.config.to_toml());
         return ExitCode::SUCCESS;
     }
+    if invocation.mode == Mode::RotateKeys {
+        return rotate_keys(&invocation.config);
+    }
     let _telemetry = match social_observability::init(&telemetry(&invocation.config)) {
         Ok(guard) => guard,
         Err(error) => return failed(&error, EXIT_USAGE),
@@ -36,6 +39,18 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(invocation)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, 1),
+    }
+}
+
+fn rotate_keys(config: &Config) -> ExitCode {
+    match social_server::rotate_keys(config) {
+        Ok(()) => {
+            println!(
+                "added a signing key; running servers sign with it within 90 seconds, and older tokens stay valid until they expire"
+            );
+            ExitCode::SUCCESS
+        }
         Err(error) => failed(&error, 1),
     }
 }
@@ -51,21 +66,16 @@ fn telemetry(config: &Config) -> social_observability::Config {
 
 async fn run(invocation: Invocation) -> Result<(), Error> {
     let stop = on_signal();
+    let is_dev = invocation.mode == Mode::Dev;
     let server = Server::open(invocation.config).await?;
-    let bound = match invocation.mode {
-        Mode::Serve => {
-            let bound = server.bind().await?;
-            announce(&bound);
-            bound
-        }
-        Mode::Dev => {
-            dev::seed(&server).await?;
-            let bound = server.bind().await?;
-            announce(&bound);
-            println!("{}", dev::welcome(&bound));
-            bound
-        }
-    };
+    if is_dev {
+        dev::seed(&server).await?;
+    }
+    let bound = server.bind().await?;
+    announce(&bound);
+    if is_dev {
+        println!("{}", dev::welcome(&bound));
+    }
     bound
         .serve(async {
             // Without signals there is nothing to wait for: it serves until it is killed.

@@ -86,7 +86,8 @@ pub trait Timelines: Send + Sync {
     /// What arrived after a position; `None` where there is no ready timeline.
     async fn since(&self, viewer: UserId, position: Position) -> Result<Option<Since>>;
 
-    /// Makes an absent timeline live.
+    /// Makes an absent timeline live. A filler that was dropped half-way must not block the viewer for good: some seconds later another
+    /// caller may begin anew.
     async fn begin(&self, viewer: UserId) -> Result<Filled>;
 
     /// Fills what [`begin`](Timelines::begin) began: `posts` are the newest of truth, from `covers_from` up. Ignored where the

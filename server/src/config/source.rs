@@ -16,6 +16,8 @@ pub enum Mode {
     Serve,
     /// Seed a small world on the first start, and serve it.
     Dev,
+    /// Add a signing key to the data folder, and exit.
+    RotateKeys,
 }
 
 /// What a command line came to.
@@ -37,6 +39,7 @@ pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation,
     let matches = command().get_matches_from(args);
     let mode = match matches.subcommand_name() {
         Some("dev") => Mode::Dev,
+        Some("rotate-keys") => Mode::RotateKeys,
         _ => Mode::Serve,
     };
     let values = matches.subcommand().map_or(&matches, |(_, sub)| sub);
@@ -68,6 +71,10 @@ fn command() -> Command {
         .after_help("Each setting is a key of the TOML file, a variable and a flag; flags win over variables, those over the file.")
         .subcommand(Command::new("serve").about("Serves what is in the data folder (the default)"))
         .subcommand(Command::new("dev").about("Serves a small seeded world on a folder of its own"))
+        .subcommand(
+            Command::new("rotate-keys")
+                .about("Adds a key that tokens are signed with; a running server takes it up within 90 seconds"),
+        )
         .arg(option("config", "SOCIAL_CONFIG").value_name("FILE").help("TOML file of settings"))
         .arg(
             Arg::new("dump-config")
@@ -327,6 +334,8 @@ mod tests {
         let invocation = from_args(args).unwrap();
         assert_eq!((invocation.mode, invocation.config.workers), (Mode::Dev, 5));
         assert!(invocation.dump_config && !invocation.config.reflection);
+        let rotate = ["social-server", "rotate-keys"].map(OsString::from);
+        assert_eq!(from_args(rotate).unwrap().mode, Mode::RotateKeys);
         let before = ["social-server", "--workers", "6", "serve"].map(OsString::from);
         assert_eq!(from_args(before).unwrap().config.workers, 6);
     }
