@@ -138,6 +138,11 @@ impl Error {
         Self::new(Reason::Internal, "an internal error occurred")
     }
 
+    /// The handle is another user's.
+    pub fn handle_taken() -> Self {
+        Self::new(Reason::HandleTaken, "this handle is taken").violation("handle", "choose another one")
+    }
+
     /// No such user.
     pub fn user_not_found() -> Self {
         Self::new(Reason::UserNotFound, "no such user")

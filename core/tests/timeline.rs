@@ -443,6 +443,19 @@ async fn the_marker_moves_forward_only() {
     assert_eq!(stale.unwrap_err().reason, Reason::EtagMismatch);
 }
 
+#[tokio::test]
+async fn an_unmute_gives_back_what_a_rebuild_saw_muted() {
+    let world = World::new();
+    let [ann, bob] = two(&world).await;
+    world.follow(&ann, &bob).await;
+    let post = world.post(&bob, "text").await;
+    world.settle().await;
+    world.edge(EdgeKind::Mute, &ann, &bob, true).await;
+    assert!(world.home(&ann).await.is_empty());
+    world.edge(EdgeKind::Mute, &ann, &bob, false).await;
+    assert_eq!(world.home(&ann).await, [post]);
+}
+
 async fn two(world: &World) -> [Person; 2] {
     [world.user("ann").await, world.user("bob").await]
 }

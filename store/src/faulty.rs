@@ -130,9 +130,13 @@ faulty!(FaultyStore: AccountStore {
     create_user(user: NewUser, request: RequestKey) -> Outcome<Arc<User>>;
     users(ids: &[UserId]) -> Vec<Option<Arc<User>>>;
     user_ids(handles: &[Handle]) -> Vec<Option<UserId>>;
-    update_profile(user: UserId, edit: ProfileEdit, expected_version: Option<u64>, request: RequestKey) -> Outcome<Arc<User>>;
+    update_profile(
+        user: UserId, edit: ProfileEdit, expected_version: Option<u64>, request: RequestKey
+    ) -> Outcome<Arc<User>>;
     account(user: UserId) -> Option<Account>;
-    set_password(user: UserId, password: PasswordHash, keep: Option<SessionId>, request: RequestKey) -> Outcome<Vec<SessionId>>;
+    set_password(
+        user: UserId, password: PasswordHash, keep: Option<SessionId>, request: RequestKey
+    ) -> Outcome<Vec<SessionId>>;
     create_session(session: NewSession, request: RequestKey) -> Outcome<Session>;
     session(id: SessionId) -> Option<Session>;
     sessions(user: UserId) -> Vec<Session>;
@@ -145,16 +149,22 @@ faulty!(FaultyStore: AccountStore {
 faulty!(FaultyStore: PostStore {
     create_post(draft: PostDraft, request: RequestKey, trace: Option<TraceContext>) -> Outcome<CreatedPost>;
     posts(ids: &[PostId]) -> Vec<Option<Arc<Post>>>;
-    edit_post(id: PostId, edit: PostEdit, expected_version: Option<u64>, request: RequestKey, trace: Option<TraceContext>) -> Outcome<Arc<Post>>;
+    edit_post(
+        id: PostId, edit: PostEdit, expected_version: Option<u64>, request: RequestKey, trace: Option<TraceContext>
+    ) -> Outcome<Arc<Post>>;
     delete_post(id: PostId, expected_version: Option<u64>, request: RequestKey) -> Outcome<Arc<Post>>;
-    undelete_post(id: PostId, expected_version: Option<u64>, request: RequestKey, trace: Option<TraceContext>) -> Outcome<Arc<Post>>;
+    undelete_post(
+        id: PostId, expected_version: Option<u64>, request: RequestKey, trace: Option<TraceContext>
+    ) -> Outcome<Arc<Post>>;
     post_revisions(id: PostId, range: Range) -> Vec<Revision>;
     user_posts(author: UserId, range: Range) -> Vec<PostId>;
 });
 
 faulty!(FaultyStore: CommentStore {
     create_comment(draft: CommentDraft, request: RequestKey) -> Outcome<Comment>;
-    edit_comment(id: CommentId, content: String, facets: Vec<Facet>, expected_version: Option<u64>, request: RequestKey) -> Outcome<Comment>;
+    edit_comment(
+        id: CommentId, content: String, facets: Vec<Facet>, expected_version: Option<u64>, request: RequestKey
+    ) -> Outcome<Comment>;
     delete_comment(id: CommentId, expected_version: Option<u64>, request: RequestKey) -> Outcome<Comment>;
     comments(ids: &[CommentId]) -> Vec<Option<Comment>>;
     list_comments(post: PostId, parent: Option<CommentId>, range: Range) -> Vec<Comment>;
@@ -255,5 +265,83 @@ impl Timelines for FaultyTimelines {
 
     async fn stats(&self) -> Result<(u64, u64)> {
         self.inner.stats().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use social_core::posts::Visibility;
+    use social_core::{Clock, Reason, Time};
+
+    use super::*;
+
+    fn draft() -> PostDraft {
+        PostDraft {
+            author: UserId(1),
+            title: None,
+            content: "x".into(),
+            visibility: Visibility::Public,
+            in_reply_to: None,
+            facets: Vec::new(),
+        }
+    }
+
+    fn broken(seed: u64, rate: f64) -> (Backend, Arc<Plan>) {
+        let plan = Arc::new(Plan::new(seed));
+        plan.set_rate(rate);
+        let backend = crate::memory::open(Clock::manual(Time::from_unix_ms(1_800_000_000_000)));
+        (wrap(backend, &plan), plan)
+    }
+
+    /// Which of 200 posts failed, and which were written although they did.
+    async fn posts_written(seed: u64) -> (Vec<bool>, usize) {
+        let (backend, plan) = broken(seed, 0.4);
+        let mut failed = Vec::new();
+        for number in 0..200u128 {
+            let request = RequestKey {
+                key: number.to_be_bytes(),
+                fingerprint: [0; 16],
+            };
+            let result = backend.store.create_post(draft(), request, None).await;
+            assert!(
+                result
+                    .as_ref()
+                    .err()
+                    .is_none_or(|error| error.reason == Reason::StoreUnavailable)
+            );
+            failed.push(result.is_err());
+        }
+        plan.set_rate(0.0);
+        let written = backend
+            .store
+            .user_posts(UserId(1), Range::newest(None, 1_000))
+            .await
+            .unwrap()
+            .len();
+        (failed, written)
+    }
+
+    #[tokio::test]
+    async fn outcomes_of_failed_calls_are_unknown_and_the_same_for_the_same_seed() {
+        let (failed, written) = posts_written(3).await;
+        let failures = failed.iter().filter(|failed| **failed).count();
+        assert!((40..120).contains(&failures), "{failures} of 200 failed");
+        assert!(200 - failures < written && written < 200, "{written} were written");
+        assert_eq!(posts_written(3).await, (failed, written));
+        assert_ne!(posts_written(4).await.0, posts_written(3).await.0);
+    }
+
+    #[tokio::test]
+    async fn a_poisoned_post_fails_every_time_until_it_is_healed() {
+        let (backend, plan) = broken(1, 0.0);
+        plan.poison(PostId(5));
+        for _ in 0..3 {
+            let error = backend.timelines.append(&[UserId(1)], PostId(5)).await.unwrap_err();
+            assert_eq!(error.reason, Reason::Internal);
+            assert!(!error.is_transient());
+            backend.timelines.append(&[UserId(1)], PostId(6)).await.unwrap();
+        }
+        plan.heal(PostId(5));
+        backend.timelines.renew(&[UserId(1)], PostId(5)).await.unwrap();
     }
 }

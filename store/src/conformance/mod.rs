@@ -1,7 +1,8 @@
 //! What every backend must do: one suite, a file a noun, run on each backend alike.
 //!
-//! A case is an `async fn(&Subject)` in its noun's file, named as the rule that it shows, and listed in that file's `cases![]`.
-//! Each case has a backend of its own, empty, on a clock that stands still until the case moves it.
+//! A case is an `async fn(&Subject)` in its noun's file, named as the rule that it shows, and listed in that file's
+//! `cases![]`. Each case has a backend of its own, empty, on a clock that stands still until the case moves it.
+//! `tests/conformance.rs` runs them; the library itself does not hold the suite.
 
 mod auth;
 mod comments;

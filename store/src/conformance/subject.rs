@@ -128,8 +128,8 @@ impl Subject {
         self.kind.name()
     }
 
-    /// Closes the backend and opens it again: truth stays, what is derived may be gone. Parts that a case still holds must not
-    /// be used afterwards.
+    /// Closes the backend and opens it again: truth stays, what is derived may be gone. Cases let go of its parts
+    /// before, since whoever holds one holds the data folder.
     pub(crate) async fn reopen(&self) {
         self.close();
         self.start();

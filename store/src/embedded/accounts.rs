@@ -127,10 +127,7 @@ fn create_user(tx: &mut Tx<'_>, user: NewUser, request: &RequestKey) -> Result<O
 pub(super) fn insert_user(tx: &mut Tx<'_>, new: NewUser) -> Result<Arc<User>> {
     let handle = handle_key(&new.handle);
     if tx.has(Table::Handles, &handle)? {
-        return Err(Error::new(
-            Reason::HandleTaken,
-            format!("the handle {} is taken", new.handle),
-        ));
+        return Err(Error::handle_taken());
     }
     let (id, now) = (UserId(tx.mint()), tx.now());
     let created_at = new.created_at.unwrap_or(now);

@@ -158,7 +158,7 @@ impl Rows {
 
     pub(super) fn add_user(&mut self, new: NewUser) -> Result<Arc<User>> {
         if self.handles.contains_key(&new.handle) {
-            return Err(Error::new(Reason::HandleTaken, "this handle is taken; choose another"));
+            return Err(Error::handle_taken());
         }
         let id = UserId(self.mint());
         let now = self.now();
