@@ -14,6 +14,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: export_followers HANDLE PASSWORD USER FILE [ENDPOINT]".into());
     };
     let endpoint = rest.first().map_or(DEFAULT_ENDPOINT, String::as_str);
+    run(handle, password, user, path, endpoint).await
+}
+
+pub(crate) async fn run(
+    handle: &str,
+    password: &str,
+    user: &str,
+    path: &str,
+    endpoint: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::builder().endpoint(endpoint).build()?;
     client.auth().login(handle, password).device_name("export").await?;
     let user = client.users().get_by_handle(user).await?;

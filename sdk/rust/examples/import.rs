@@ -16,6 +16,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: import TOKEN_FILE IMPORT_ID FILE [ADMIN_ENDPOINT]".into());
     };
     let endpoint = rest.first().map_or(DEFAULT_ADMIN_ENDPOINT, String::as_str);
+    run(token_file, import_id, path, endpoint).await
+}
+
+pub(crate) async fn run(
+    token_file: &str,
+    import_id: &str,
+    path: &str,
+    endpoint: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
     let admin = AdminClient::builder()
         .endpoint(endpoint)
         .build_admin(fs::read_to_string(token_file)?)?;

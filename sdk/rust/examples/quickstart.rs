@@ -9,10 +9,14 @@ use social_sdk::{Client, DEFAULT_ENDPOINT, Error, TryStreamExt, Uuid};
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let endpoint = std::env::args().nth(1).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+    run(&endpoint).await
+}
+
+pub(crate) async fn run(endpoint: &str) -> Result<(), Error> {
     // Handles that nobody has yet, so that this can be run again.
     let suffix = &Uuid::new_v4().simple().to_string()[..8];
-    let ann = register(&endpoint, &format!("ann_{suffix}")).await?;
-    let bob = register(&endpoint, &format!("bob_{suffix}")).await?;
+    let ann = register(endpoint, &format!("ann_{suffix}")).await?;
+    let bob = register(endpoint, &format!("bob_{suffix}")).await?;
 
     let posted = ann.posts().create("Hello, #world!").title("First post").await?;
     println!("ann posted {}", posted.post.id);

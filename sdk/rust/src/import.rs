@@ -118,14 +118,18 @@ impl<T: Importable> Import<T> {
     ///
     /// # Errors
     /// When the server cannot be asked.
-    pub async fn progress(&self) -> Result<Option<v1::ImportProgress>, Error> {
+    pub fn progress(&self) -> impl Future<Output = Result<Option<v1::ImportProgress>, Error>> + Send + use<T> {
+        // Without `self`, which is not to be shared between threads: who waits may be a task that moves.
+        let core = self.core.clone();
         let request = v1::GetImportRequest {
             import_id: self.import_id.to_string(),
         };
-        match self.core.call(&Unary(request), self.core.transport.timeout).await {
-            Ok(answer) => present("progress", answer.progress).map(Some),
-            Err(error) if error.reason() == Reason::ImportNotFound => Ok(None),
-            Err(error) => Err(error),
+        async move {
+            match core.call(&Unary(request), core.transport.timeout).await {
+                Ok(answer) => present("progress", answer.progress).map(Some),
+                Err(error) if error.reason() == Reason::ImportNotFound => Ok(None),
+                Err(error) => Err(error),
+            }
         }
     }
 

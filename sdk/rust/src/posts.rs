@@ -28,7 +28,7 @@ pub struct Posts {
 pub struct Published {
     /// The post.
     pub post: v1::Post,
-    /// For [`Timeline::fanout_status`](crate::Timeline::fanout_status); None when nothing is fanned out.
+    /// For [`Timeline::fanout_status`](crate::Timeline::fanout_status); None after a change that nobody new gets to see.
     pub fanout_id: Option<String>,
 }
 

@@ -36,6 +36,9 @@ pub struct Credentials {
     /// What the exchange of this refresh token will carry. It is kept with the token so that an exchange whose answer was
     /// lost, also by a crash, is repeated as the same one: another request_id would revoke the session.
     refresh_request_id: Uuid,
+    /// Exchanges since the login. Times tell two of them apart only to the second.
+    #[serde(default)]
+    exchanges: u64,
 }
 
 impl Credentials {
@@ -79,7 +82,8 @@ impl Credentials {
 
     /// These came after the others: from another login, or from a later exchange.
     pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
-        self.session_id != other.session_id || self.access_expire_ms > other.access_expire_ms
+        let age = |of: &Self| (of.exchanges, of.access_expire_ms);
+        self.session_id != other.session_id || age(self) > age(other)
     }
 
     /// The access token should be exchanged before it is used again.
@@ -95,15 +99,15 @@ impl Credentials {
     pub(crate) fn new(user: Option<v1::User>, tokens: Option<v1::TokenPair>) -> Result<Self, Error> {
         let user = user.ok_or_else(|| Error::protocol("the answer lacks `user`"))?;
         let user_id = user.id.parse().map_err(|_| Error::protocol("`user.id` is no id"))?;
-        Self::of(user_id, user.handle, tokens)
+        Self::of(user_id, user.handle, tokens, 0)
     }
 
     /// What follows on these after an exchange.
     pub(crate) fn refreshed(&self, tokens: Option<v1::TokenPair>) -> Result<Self, Error> {
-        Self::of(self.user_id, self.handle.clone(), tokens)
+        Self::of(self.user_id, self.handle.clone(), tokens, self.exchanges + 1)
     }
 
-    fn of(user_id: UserId, handle: String, tokens: Option<v1::TokenPair>) -> Result<Self, Error> {
+    fn of(user_id: UserId, handle: String, tokens: Option<v1::TokenPair>, exchanges: u64) -> Result<Self, Error> {
         let tokens = tokens.ok_or_else(|| Error::protocol("the answer lacks `tokens`"))?;
         let session_id = tokens
             .session_id
@@ -120,6 +124,7 @@ impl Credentials {
             refresh_request_id: Uuid::new_v4(),
             access_token: tokens.access_token,
             refresh_token: tokens.refresh_token,
+            exchanges,
         })
     }
 }
@@ -363,6 +368,24 @@ mod tests {
     fn debug_tells_no_token() {
         let text = format!("{:?}", credentials());
         assert!(text.contains("ann") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn a_later_exchange_is_newer_within_the_same_second() {
+        let first = credentials();
+        let tokens = |access_token: &str| v1::TokenPair {
+            access_token: access_token.into(),
+            refresh_token: "rt-next".into(),
+            access_expire_time: Some(Timestamp {
+                seconds: i64::try_from(first.access_expire_ms / 1_000).expect("fits"),
+                nanos: 0,
+            }),
+            session_id: first.session_id.to_string(),
+            ..Default::default()
+        };
+        let second = first.refreshed(Some(tokens("at-next"))).expect("credentials");
+        assert!(second.is_newer_than(&first) && !first.is_newer_than(&second));
+        assert!(!second.is_newer_than(&second));
     }
 
     #[test]
