@@ -9,7 +9,7 @@ use crate::fanout::{Event, Policy, Strategy};
 use crate::id::{EventId, PostId, UserId};
 use crate::page::Range;
 use crate::posts::PostCounts;
-use crate::request::{Caller, RequestKey, Viewer};
+use crate::request::{Viewer, check_id};
 use crate::timeline;
 
 /// The fan-out policy.
@@ -22,13 +22,12 @@ pub async fn policy(backend: &Backend) -> Result<Policy> {
 /// INVALID_FIELD `celebrity_threshold`, ETAG_MISMATCH.
 pub async fn set_policy(
     backend: &Backend,
-    caller: &Caller,
     strategy: Strategy,
     celebrity_threshold: i64,
     expected_version: Option<u64>,
     request_id: &str,
 ) -> Result<Policy> {
-    RequestKey::new(caller, "SetFanoutPolicy", request_id, &[])?;
+    check_id(request_id)?;
     let celebrity_threshold = u64::try_from(celebrity_threshold)
         .ok()
         .filter(|threshold| *threshold > 0)
@@ -53,13 +52,8 @@ pub async fn set_policy(
 }
 
 /// Drops a user's home timeline and makes it anew from truth: how many entries it has, and how long that took. USER_NOT_FOUND.
-pub async fn rebuild_timeline(
-    backend: &Backend,
-    caller: &Caller,
-    user: UserId,
-    request_id: &str,
-) -> Result<(usize, Duration)> {
-    RequestKey::new(caller, "RebuildTimeline", request_id, &[])?;
+pub async fn rebuild_timeline(backend: &Backend, user: UserId, request_id: &str) -> Result<(usize, Duration)> {
+    check_id(request_id)?;
     if backend.store.users(&[user]).await?.pop().flatten().is_none() {
         return Err(Error::user_not_found());
     }
@@ -69,13 +63,8 @@ pub async fn rebuild_timeline(
 }
 
 /// Counts a post's likes, comments and replies anew from truth: before and after. POST_NOT_FOUND.
-pub async fn recount_post(
-    backend: &Backend,
-    caller: &Caller,
-    post: PostId,
-    request_id: &str,
-) -> Result<(PostCounts, PostCounts)> {
-    RequestKey::new(caller, "RecountPost", request_id, &[])?;
+pub async fn recount_post(backend: &Backend, post: PostId, request_id: &str) -> Result<(PostCounts, PostCounts)> {
+    check_id(request_id)?;
     if backend.store.posts(&[post]).await?.pop().flatten().is_none() {
         return Err(Error::post_not_found());
     }
@@ -96,8 +85,8 @@ pub async fn list_dead_letters(backend: &Backend, page: PageRequest<'_>) -> Resu
 }
 
 /// Sends a dead letter to the workers again. One that was sent already is answered as it is now. DEAD_LETTER_NOT_FOUND.
-pub async fn replay_dead_letter(backend: &Backend, caller: &Caller, id: EventId, request_id: &str) -> Result<Event> {
-    RequestKey::new(caller, "ReplayDeadLetter", request_id, &[])?;
+pub async fn replay_dead_letter(backend: &Backend, id: EventId, request_id: &str) -> Result<Event> {
+    check_id(request_id)?;
     let event = match backend.store.replay_dead_letter(id).await {
         Err(error) if error.reason == Reason::DeadLetterNotFound => {
             return backend.store.event(id).await?.filter(was_replayed).ok_or(error);

@@ -1,6 +1,7 @@
 //! Accounts' credentials and sessions: registration, login, tokens and their end.
 
 pub mod keys;
+mod known;
 mod live;
 mod login;
 pub mod passwords;
@@ -11,6 +12,8 @@ mod sessions;
 mod throttle;
 pub mod tokens;
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -19,17 +22,18 @@ pub use live::require_live_session;
 pub use login::{Login, Registration};
 pub use passwords::{Passwords, parse_phc};
 pub use revocations::Revocations;
-pub use session::{Account, NewSession, PasswordHash, RefreshHash, Rotation, Session};
+pub use session::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
+pub use sessions::Refreshed;
 pub use throttle::{Attempt, Throttle};
 pub use tokens::{AccessToken, Claims};
 
-use crate::backend::{Backend, Channel, WakeKind};
+use crate::backend::Backend;
 use crate::clock::{Clock, Time};
 use crate::error::{Error, Reason, Result};
-use crate::id::{SessionId, UserId};
+use crate::id::SessionId;
 use crate::request::Viewer;
+use known::Known;
 use refresh::RefreshToken;
-use revocations::TokenCache;
 
 /// What authentication needs beside the backend; one for a process.
 #[derive(Debug)]
@@ -37,8 +41,7 @@ pub struct Auth {
     passwords: Passwords,
     keys: Keys,
     throttle: Throttle,
-    revocations: Revocations,
-    cache: TokenCache,
+    known: Arc<Known>,
 }
 
 /// The tokens of a session, as they are issued.
@@ -63,8 +66,7 @@ impl Auth {
             passwords,
             keys,
             throttle: Throttle::new(clock),
-            revocations: Revocations::default(),
-            cache: TokenCache::new(),
+            known: Arc::default(),
         }
     }
 
@@ -73,21 +75,16 @@ impl Auth {
         &self.keys
     }
 
-    /// Whether the session was revoked: for open streams, which listen on [`Channel::Sessions`] and ask this at each wake.
-    pub fn is_revoked(&self, session: SessionId) -> bool {
-        self.revocations.contains(session)
-    }
-
     /// On whose behalf the holder of an access token calls. A token seen before costs a lookup; another one its signature and a read
     /// of its session. TOKEN_INVALID, TOKEN_EXPIRED, SESSION_REVOKED.
     pub async fn authenticate(&self, backend: &Backend, token: &str) -> Result<Viewer> {
         let now = backend.clock.now();
-        let claims = match self.cache.get(token) {
+        let claims = match self.known.cache.get(token, self.keys.generation()) {
             Ok(claims) => claims,
             Err(miss) => {
                 let claims = self.keys.verify(token, now)?;
                 self.check_live(backend, &claims, now).await?;
-                self.cache.insert(&miss, claims);
+                self.known.cache.insert(&miss, claims);
                 claims
             }
         };
@@ -96,7 +93,7 @@ impl Auth {
 
     /// What is asked last and each time, whatever the cache said: see the race in `revocations`.
     fn admit(&self, claims: &Claims, now: Time) -> Result<Viewer> {
-        if self.revocations.contains(claims.session) {
+        if self.known.revocations.contains(claims.session) {
             return Err(revoked());
         }
         if now >= claims.expires_at {
@@ -124,19 +121,6 @@ impl Auth {
             session: session.id,
         })
     }
-
-    /// Makes revocations that the store has acknowledged hold for every request and stream of this process.
-    fn enter_revoked(&self, backend: &Backend, user: UserId, sessions: &[SessionId]) {
-        let now = backend.clock.now();
-        for session in sessions {
-            if self.revocations.insert(*session, now) {
-                self.cache.clear();
-            }
-        }
-        if !sessions.is_empty() {
-            backend.signals.wake(Channel::Sessions(user), WakeKind::SessionRevoked);
-        }
-    }
 }
 
 /// The refusal of a token whose session ended.
@@ -162,6 +146,7 @@ fn request_id(text: &str) -> Result<Uuid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::UserId;
 
     #[test]
     fn a_token_that_enters_the_cache_behind_its_revocation_is_refused() {
@@ -173,17 +158,17 @@ mod tests {
             expires_at: now.plus_ms(1000),
         };
         // A check finds the session live …
-        let miss = auth.cache.get("token").unwrap_err();
+        let miss = auth.known.cache.get("token", 0).unwrap_err();
         // … then the session is revoked, and that is acknowledged …
-        assert!(!auth.revocations.insert(claims.session, now));
+        assert!(!auth.known.revocations.insert(claims.session, now));
         // … and the check goes on.
-        auth.cache.insert(&miss, claims);
+        auth.known.cache.insert(&miss, claims);
         assert_eq!(
             auth.admit(&claims, now).map_err(|error| error.reason),
             Err(Reason::SessionRevoked)
         );
         // A later request that finds the token in the cache is refused too.
-        let cached = auth.cache.get("token").ok().unwrap();
+        let cached = auth.known.cache.get("token", 0).ok().unwrap();
         assert_eq!(
             auth.admit(&cached, now).map_err(|error| error.reason),
             Err(Reason::SessionRevoked)

@@ -3,7 +3,8 @@
 mod view;
 mod write;
 
-pub use view::{CommentView, batch_get, list, show};
+pub(crate) use view::find;
+pub use view::{CommentView, batch_get, list};
 pub use write::{create, delete, update};
 
 use serde::{Deserialize, Serialize};

@@ -118,10 +118,12 @@ pub struct Cursor {
     pub position: Position,
     /// The store's horizon then, read before the position.
     pub horizon: Horizon,
+    /// A digest of whom the viewer muted then: what an unmute brings back cannot be told from what was there.
+    pub muted: u64,
 }
 
 impl Cursor {
-    fn numbers(&self) -> [u64; 5] {
+    fn numbers(&self) -> [u64; 6] {
         let Horizon {
             settled,
             visible,
@@ -133,10 +135,11 @@ impl Cursor {
             settled.0,
             visible.0,
             imports,
+            self.muted,
         ]
     }
 
-    fn from_numbers([generation, sequence, settled, visible, imports]: [u64; 5]) -> Self {
+    fn from_numbers([generation, sequence, settled, visible, imports, muted]: [u64; 6]) -> Self {
         Self {
             position: Position { generation, sequence },
             horizon: Horizon {
@@ -144,6 +147,7 @@ impl Cursor {
                 visible: PostId(visible),
                 imports,
             },
+            muted,
         }
     }
 
@@ -183,8 +187,8 @@ impl HomePlace {
         match self.newer_than {
             None => binding.seal(KIND_PAGE, &[before]),
             Some(cursor) => {
-                let [a, b, c, d, e] = cursor.numbers();
-                binding.seal(KIND_PAGE, &[before, a, b, c, d, e])
+                let [a, b, c, d, e, f] = cursor.numbers();
+                binding.seal(KIND_PAGE, &[before, a, b, c, d, e, f])
             }
         }
     }
@@ -197,7 +201,7 @@ impl HomePlace {
                 newer_than: None,
             });
         }
-        let [before, rest @ ..] = binding.open::<6>(KIND_PAGE, token).ok_or_else(page_token_invalid)?;
+        let [before, rest @ ..] = binding.open::<7>(KIND_PAGE, token).ok_or_else(page_token_invalid)?;
         Ok(Self {
             before: Some(PostId(before)),
             newer_than: Some(Cursor::from_numbers(rest)),
@@ -247,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cursors_read_back(numbers in any::<[u64; 5]>(), before in any::<u64>()) {
+        fn cursors_read_back(numbers in any::<[u64; 6]>(), before in any::<u64>()) {
             let binding = Binding::new("home", viewer(1), &[0]);
             let cursor = Cursor::from_numbers(numbers);
             prop_assert_eq!(Cursor::open(&binding, "c", &cursor.seal(&binding)), Ok(Some(cursor)));

@@ -95,8 +95,6 @@ pub const TOKEN_BYTES: usize = 512;
 pub const TIMELINE_ENTRIES: usize = 800;
 /// Home timelines kept ready; the ones not read for longest are dropped first.
 pub const TIMELINES_LIVE: usize = 200_000;
-/// Posts of one followee that a follow brings into the follower's home timeline.
-pub const BACKFILL_POSTS: usize = 100;
 /// Stretches of pulled posts remembered for one author; beyond that the two oldest are merged.
 pub const PULLED_STRETCHES: usize = 64;
 

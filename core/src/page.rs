@@ -96,3 +96,49 @@ pub fn batch(field: &str, ids: usize) -> Result<()> {
         format!("must hold 1 to {} ids, not {ids}", limits::BATCH),
     ))
 }
+
+/// Rows of one round of [`fill`] at the most.
+const ROUND_MAX: usize = 256;
+
+/// What one round of a listing came to.
+pub(crate) struct Round<T> {
+    /// How many rows were looked at.
+    pub(crate) rows: usize,
+    /// The key of the last of them.
+    pub(crate) last: Option<u64>,
+    /// Those of them that are shown, each with its key, in the listing's order.
+    pub(crate) shown: Vec<(u64, T)>,
+}
+
+/// Fills a page of `size` items from a listing of which some rows are not shown. `look` reads a round of at most that many rows behind a
+/// key; there are rounds until the page is full, the listing ends or [`limits::PAGE_SCAN`] rows were looked at. Answers the items and the key to
+/// go on behind, `None` at the end.
+pub(crate) async fn fill<T>(
+    size: usize,
+    mut after: Option<u64>,
+    mut look: impl AsyncFnMut(Option<u64>, usize) -> Result<Round<T>>,
+) -> Result<(Vec<T>, Option<u64>)> {
+    let mut items = Vec::with_capacity(size);
+    let mut scanned = 0;
+    // One row more than the page holds tells whether another page follows.
+    let mut wanted = size + 1;
+    loop {
+        let round = look(after, wanted).await?;
+        for (key, item) in round.shown {
+            if items.len() == size {
+                return Ok((items, after));
+            }
+            items.push(item);
+            after = Some(key);
+        }
+        if round.rows < wanted {
+            return Ok((items, None));
+        }
+        after = round.last.or(after);
+        scanned += round.rows;
+        if items.len() == size || scanned >= limits::PAGE_SCAN {
+            return Ok((items, after));
+        }
+        wanted = (wanted * 2).min(ROUND_MAX).max(size + 1);
+    }
+}

@@ -254,11 +254,11 @@ impl Post {
             version: self.version + 1,
             ..self.clone()
         };
-        let restores = post.visibility != Visibility::Private;
         Ok(Some(PostChange {
             post,
             revision: None,
-            restores,
+            // Also of a private post: its author's own timeline has to get it back.
+            restores: true,
         }))
     }
 

@@ -97,15 +97,7 @@ impl RequestKey {
     /// The key of a caller's `request_id` for `method`; `content` is everything that makes the request what it is, secrets
     /// left out. INVALID_FIELD `request_id` where it is not a UUID.
     pub fn new(caller: &Caller, method: &str, request_id: &str, content: &[&[u8]]) -> Result<Self> {
-        let id = Uuid::parse_str(request_id)
-            .ok()
-            .filter(|id| !id.is_nil())
-            .ok_or_else(|| {
-                Error::field(
-                    "request_id",
-                    "must be a UUID, new for each new request and the same when you repeat one",
-                )
-            })?;
+        let id = check_id(request_id)?;
         let principal = match (caller.viewer, caller.address) {
             (Viewer::User { id, .. }, _) => format!("user {id}"),
             (Viewer::Anonymous, Some(address)) => format!("address {address}"),
@@ -122,6 +114,29 @@ impl fmt::Debug for RequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RequestKey({:02x?})", &self.key[..4])
     }
+}
+
+/// Reads a `request_id`. Mutations whose row is itself the key (a like, a follow) need no more of it. INVALID_FIELD `request_id`.
+pub fn check_id(request_id: &str) -> Result<Uuid> {
+    Uuid::parse_str(request_id)
+        .ok()
+        .filter(|id| !id.is_nil())
+        .ok_or_else(|| {
+            Error::field(
+                "request_id",
+                "must be a UUID, new for each new request and the same when you repeat one",
+            )
+        })
+}
+
+/// An optional number as a part of a fingerprint.
+pub(crate) fn optional(number: Option<u64>) -> [u8; 9] {
+    let mut bytes = [0; 9];
+    if let Some(number) = number {
+        bytes[0] = 1;
+        bytes[1..].copy_from_slice(&number.to_le_bytes());
+    }
+    bytes
 }
 
 /// A digest of several parts, each with its length so that no two lists of parts look alike.

@@ -13,6 +13,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -77,6 +78,8 @@ pub struct Keys {
     /// Absent for keys that live in memory only.
     folder: Option<PathBuf>,
     ring: RwLock<Arc<Ring>>,
+    /// Raised when a key leaves the ring, after it left.
+    generation: AtomicU64,
 }
 
 /// The keys at one moment.
@@ -109,6 +112,7 @@ impl Keys {
         Ok(Self {
             folder: Some(folder.to_owned()),
             ring: RwLock::new(Arc::new(read_ring(folder)?)),
+            generation: AtomicU64::new(0),
         })
     }
 
@@ -122,6 +126,7 @@ impl Keys {
         Self {
             folder: None,
             ring: RwLock::new(Arc::new(ring)),
+            generation: AtomicU64::new(0),
         }
     }
 
@@ -129,7 +134,7 @@ impl Keys {
     pub fn reload(&self) -> Result<(), KeyError> {
         if let Some(folder) = &self.folder {
             let ring = read_ring(folder)?;
-            *self.ring.write() = Arc::new(ring);
+            self.replace(ring);
         }
         Ok(())
     }
@@ -156,6 +161,20 @@ impl Keys {
                 Ok(())
             }
         }
+    }
+
+    fn replace(&self, new: Ring) {
+        let mut ring = self.ring.write();
+        let is_narrower = ring.keys.iter().any(|old| new.keys.iter().all(|key| key.kid != old.kid));
+        *ring = Arc::new(new);
+        if is_narrower {
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Another number than before where a key was withdrawn: what was verified under the earlier one is to be verified again.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     pub(super) fn ring(&self) -> Arc<Ring> {

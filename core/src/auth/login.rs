@@ -6,6 +6,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use super::known::Known;
 use super::refresh::RefreshToken;
 use super::{Auth, NewSession, PasswordHash, Session, Tokens, passwords, revoked, wrong_credentials};
 use crate::backend::Backend;
@@ -74,7 +75,7 @@ impl Auth {
         let request = RequestKey::new(&caller, "Register", &request_id, &content)?;
         let session_request = RequestKey::new(&caller, "Register.session", &request_id, &content)?;
 
-        let hash = self.passwords.hash(&password).await?;
+        let hash = self.passwords.hash(&password, caller.address).await?;
         let new = NewUser {
             handle: handle.clone(),
             display_name,
@@ -143,7 +144,7 @@ impl Auth {
         password: &SecretString,
     ) -> Result<(UserId, PasswordHash)> {
         let attempt = self.throttle.attempt(account, caller.address)?;
-        match self.find_matching(backend, user, password).await {
+        match self.find_matching(backend, user, password, caller.address).await {
             Ok(Some(stored)) => {
                 attempt.succeeded();
                 Ok(stored)
@@ -161,13 +162,14 @@ impl Auth {
         backend: &Backend,
         user: Option<UserId>,
         password: &SecretString,
+        address: Option<IpAddr>,
     ) -> Result<Option<(UserId, PasswordHash)>> {
         // No user has the default id; it is read so that an unknown handle costs the same reads.
         let account = backend.store.account(user.unwrap_or_default()).await?;
         let stored = user.zip(account.and_then(|account| account.password));
         let matches = self
             .passwords
-            .verify(password, stored.as_ref().map(|(_, hash)| hash))
+            .verify(password, stored.as_ref().map(|(_, hash)| hash), address)
             .await?;
         Ok(stored.filter(|_| matches))
     }
@@ -201,43 +203,24 @@ impl Auth {
         request: RequestKey,
     ) -> Result<Tokens> {
         let refresh = RefreshToken::new(None);
-        let before = self.crowded_sessions(backend, user).await?;
         let new = NewSession {
             user,
             device,
             address,
             refresh: refresh.hash(),
         };
-        let session = backend.store.create_session(new, request).await?.value;
-        self.enter_displaced(backend, user, before).await?;
+        let create = move |backend: Backend, known: Arc<Known>| async move {
+            let opened = backend.store.create_session(new, request).await?.value;
+            known.enter_revoked(&backend, user, &opened.displaced);
+            Ok(opened.session)
+        };
+        let session = self.known.uncut(backend, create).await?;
         self.check_unchanged(backend, &session, hash).await?;
         let now = backend.clock.now();
         if !session.is_live(now) {
             return Err(revoked());
         }
         self.tokens(&session, &refresh, now)
-    }
-
-    /// The sessions of a user who has so many that a new one revokes another; none otherwise.
-    async fn crowded_sessions(&self, backend: &Backend, user: UserId) -> Result<Vec<Session>> {
-        let mut sessions = backend.store.sessions(user).await?;
-        if sessions.len() < limits::SESSIONS {
-            sessions.clear();
-        }
-        Ok(sessions)
-    }
-
-    /// Makes the revocation of what a new session displaced hold here. Of two logins at once, the one that displaced a session had
-    /// read it before.
-    async fn enter_displaced(&self, backend: &Backend, user: UserId, before: Vec<Session>) -> Result<()> {
-        if before.is_empty() {
-            return Ok(());
-        }
-        let after = backend.store.sessions(user).await?;
-        let is_gone = |id: &_| !after.iter().any(|session| session.id == *id);
-        let gone: Vec<_> = before.iter().map(|session| session.id).filter(is_gone).collect();
-        self.enter_revoked(backend, user, &gone);
-        Ok(())
     }
 
     /// A change of password revokes what is logged in, and this login may have come between: it wrote its session, the change
@@ -247,8 +230,7 @@ impl Auth {
         if account.and_then(|account| account.password).as_ref() == Some(hash) {
             return Ok(());
         }
-        backend.store.revoke_session(session.user, session.id).await?;
-        self.enter_revoked(backend, session.user, &[session.id]);
+        self.known.revoke(backend, session.user, session.id).await?;
         Err(wrong_credentials())
     }
 }

@@ -6,11 +6,12 @@
 //! check asks the revocations last, so one that begins after the acknowledgement finds the entry, whatever the cache says.
 
 use std::collections::HashMap;
+use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 use quick_cache::sync::Cache;
-use siphasher::sip128::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::tokens::{Claims, SKEW};
 use crate::clock::Time;
@@ -68,18 +69,24 @@ pub(super) struct Miss {
     epoch: u64,
 }
 
-impl TokenCache {
-    pub(super) fn new() -> Self {
+impl Default for TokenCache {
+    fn default() -> Self {
         Self {
             key: rand::random(),
             tokens: Cache::new(TOKENS),
             epoch: AtomicU64::new(0),
         }
     }
+}
 
-    /// What a token said when it was verified. It may have expired since.
-    pub(super) fn get(&self, token: &str) -> Result<Claims, Miss> {
-        let digest = SipHasher13::new_with_key(&self.key).hash(token.as_bytes()).as_u128();
+impl TokenCache {
+    /// What a token said when it was verified, by keys of this generation. It may have expired since. What keys of an earlier
+    /// generation verified is not found any more: one of those may have been withdrawn.
+    pub(super) fn get(&self, token: &str, generation: u64) -> Result<Claims, Miss> {
+        let mut hash = SipHasher13::new_with_key(&self.key);
+        hash.write_u64(generation);
+        hash.write(token.as_bytes());
+        let digest = hash.finish128().as_u128();
         let epoch = self.epoch.load(Ordering::SeqCst);
         self.tokens.get(&digest).ok_or(Miss { digest, epoch })
     }
@@ -154,13 +161,23 @@ mod tests {
 
     #[test]
     fn what_was_checked_before_a_clear_does_not_enter_after_it() {
-        let cache = TokenCache::new();
-        let miss = cache.get("token").unwrap_err();
+        let cache = TokenCache::default();
+        let miss = cache.get("token", 0).unwrap_err();
         cache.insert(&miss, claims());
-        assert_eq!(cache.get("token").ok(), Some(claims()));
-        let late = cache.get("other").unwrap_err();
+        assert_eq!(cache.get("token", 0).ok(), Some(claims()));
+        let late = cache.get("other", 0).unwrap_err();
         cache.clear();
         cache.insert(&late, claims());
         assert_eq!(cache.len(), 0);
+    }
+
+    #[test]
+    fn what_withdrawn_keys_verified_is_forgotten() {
+        let cache = TokenCache::default();
+        let miss = cache.get("token", 0).unwrap_err();
+        // Also where the check was on its way while the keys changed.
+        assert!(cache.get("token", 1).is_err());
+        cache.insert(&miss, claims());
+        assert!(cache.get("token", 1).is_err());
     }
 }

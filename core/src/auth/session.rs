@@ -101,6 +101,15 @@ pub struct Session {
     pub revoked_at: Option<Time>,
 }
 
+/// A login that was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedSession {
+    /// The session.
+    pub session: Session,
+    /// Sessions of the user that were revoked to make room for it, none on a replay.
+    pub displaced: Vec<SessionId>,
+}
+
 /// What presenting a refresh token comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {

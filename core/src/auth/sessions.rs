@@ -1,7 +1,10 @@
 //! The life of a session after its login.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
+use super::known::Known;
 use super::refresh::{RefreshToken, invalid};
 use super::{Auth, Rotation, Session, Tokens, passwords, revoked, wrong_credentials};
 use crate::backend::Backend;
@@ -10,20 +13,61 @@ use crate::id::{SessionId, UserId};
 use crate::page::Page;
 use crate::request::{Caller, RequestKey, Viewer};
 
+/// What presenting a refresh token came to.
+#[derive(Debug)]
+pub enum Refreshed {
+    /// The next pair.
+    Granted(Tokens),
+    /// The token was used before: somebody else may have it, so its session is revoked.
+    Reused {
+        /// Whose session it was.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+    },
+}
+
+impl Refreshed {
+    /// The next pair. REFRESH_TOKEN_REUSED.
+    pub fn granted(self) -> Result<Tokens> {
+        match self {
+            Self::Granted(tokens) => Ok(tokens),
+            Self::Reused { .. } => Err(Error::new(
+                Reason::RefreshTokenReused,
+                "this refresh token was used before; its session is revoked, log in again",
+            )),
+        }
+    }
+}
+
 impl Auth {
-    /// Exchanges a refresh token for the next pair. REFRESH_TOKEN_INVALID, REFRESH_TOKEN_REUSED (which revokes the session),
+    /// Exchanges a refresh token for the next pair; one that was used before revokes its session. REFRESH_TOKEN_INVALID,
     /// SESSION_REVOKED.
-    pub async fn refresh(&self, backend: &Backend, refresh_token: &SecretString, request_id: &str) -> Result<Tokens> {
+    pub async fn refresh(
+        &self,
+        backend: &Backend,
+        refresh_token: &SecretString,
+        request_id: &str,
+    ) -> Result<Refreshed> {
         let request = super::request_id(request_id)?.into_bytes();
         let (id, presented) = self.keys.read_refresh(refresh_token)?;
         let next = RefreshToken::new(Some(&presented.hash()));
-        match backend
-            .store
-            .rotate_session(id, presented.hash(), next.hash(), request)
-            .await?
-        {
-            Rotation::Rotated(session) => self.tokens(&session, &next, backend.clock.now()),
-            Rotation::Reused(session) => Err(self.end_reused(backend, &session)),
+        let (presented_hash, next_hash) = (presented.hash(), next.hash());
+        let rotate = move |backend: Backend, known: Arc<Known>| async move {
+            let rotation = backend
+                .store
+                .rotate_session(id, presented_hash, next_hash, request)
+                .await?;
+            if let Rotation::Reused(session) = &rotation {
+                known.enter_revoked(&backend, session.user, &[session.id]);
+            }
+            Ok(rotation)
+        };
+        match self.known.uncut(backend, rotate).await? {
+            Rotation::Rotated(session) => self
+                .tokens(&session, &next, backend.clock.now())
+                .map(Refreshed::Granted),
+            Rotation::Reused(session) => Ok(reused(&session)),
             Rotation::Refused => self.refuse_refresh(backend, id, &presented).await,
         }
     }
@@ -32,12 +76,12 @@ impl Auth {
     pub async fn logout(&self, backend: &Backend, caller: &Caller, request_id: &str) -> Result<()> {
         super::request_id(request_id)?;
         let (user, session) = session_of(caller)?;
-        backend.store.revoke_session(user, session).await?;
-        self.enter_revoked(backend, user, &[session]);
+        self.known.revoke(backend, user, session).await?;
         Ok(())
     }
 
-    /// Sets the caller's password and revokes every session of theirs but the one that calls. Answers how many those were.
+    /// Sets the caller's password and revokes every session of theirs but the one that calls. Answers how many those were; a replay
+    /// revokes none.
     /// CREDENTIALS_INVALID, LOGIN_THROTTLED, OVERLOADED.
     pub async fn change_password(
         &self,
@@ -53,14 +97,17 @@ impl Auth {
         // No part of the content is free of secrets.
         let request = RequestKey::new(caller, "ChangePassword", request_id, &[])?;
         self.check_current(backend, caller, request, current, new).await?;
-        let hash = self.passwords.hash(new).await?;
-        let ended = backend
-            .store
-            .set_password(user, hash, Some(session), request)
-            .await?
-            .value;
-        self.enter_revoked(backend, user, &ended);
-        Ok(ended.len())
+        let hash = self.passwords.hash(new, caller.address).await?;
+        let set = move |backend: Backend, known: Arc<Known>| async move {
+            let ended = backend.store.set_password(user, hash, Some(session), request).await?;
+            known.enter_revoked(&backend, user, &ended.value);
+            if ended.replayed {
+                // Whoever committed may not have got to enter what it revoked.
+                known.ask_again(&backend, user);
+            }
+            Ok(ended.value.len())
+        };
+        self.known.uncut(backend, set).await
     }
 
     /// The caller's live sessions, newest first: those below `after`, at most `size`.
@@ -90,11 +137,10 @@ impl Auth {
     ) -> Result<()> {
         super::request_id(request_id)?;
         let user = caller.user()?;
-        if !backend.store.revoke_session(user, id).await? {
+        if !self.known.revoke(backend, user, id).await? {
             let ended = backend.store.session(id).await?.filter(|session| session.user == user);
             ended.ok_or_else(|| Error::new(Reason::SessionNotFound, "you have no session of this id"))?;
         }
-        self.enter_revoked(backend, user, &[id]);
         Ok(())
     }
 
@@ -127,18 +173,9 @@ impl Auth {
         })
     }
 
-    fn end_reused(&self, backend: &Backend, session: &Session) -> Error {
-        self.enter_revoked(backend, session.user, &[session.id]);
-        tracing::warn!(session = %session.id, user = %session.user, "a refresh token was used twice; its session is revoked");
-        Error::new(
-            Reason::RefreshTokenReused,
-            "this refresh token was used before; its session is revoked, log in again",
-        )
-    }
-
     /// Why a token of ours, neither the newest nor the one before, was refused: its session ended; it is the unused twin of a
     /// token that was issued again in its place; or it is older, and somebody has kept a copy.
-    async fn refuse_refresh(&self, backend: &Backend, id: SessionId, presented: &RefreshToken) -> Result<Tokens> {
+    async fn refuse_refresh(&self, backend: &Backend, id: SessionId, presented: &RefreshToken) -> Result<Refreshed> {
         let session = backend.store.session(id).await?.ok_or_else(invalid)?;
         if session.revoked_at.is_some() {
             return Err(revoked());
@@ -150,16 +187,22 @@ impl Auth {
         if is_twin || !session.is_live(backend.clock.now()) {
             return Err(invalid());
         }
-        backend.store.revoke_session(session.user, id).await?;
-        Err(self.end_reused(backend, &session))
+        self.known.revoke(backend, session.user, id).await?;
+        Ok(reused(&session))
     }
 }
 
 fn session_of(caller: &Caller) -> Result<(UserId, SessionId)> {
     match caller.viewer {
         Viewer::User { id, session } => Ok((id, session)),
-        // Says that a token is missing.
-        Viewer::Anonymous => caller.user().and(Err(Error::internal())),
+        Viewer::Anonymous => Err(Error::token_missing()),
+    }
+}
+
+fn reused(session: &Session) -> Refreshed {
+    Refreshed::Reused {
+        user: session.user,
+        session: session.id,
     }
 }
 

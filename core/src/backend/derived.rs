@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 
-use crate::comments::Comment;
 use crate::error::Result;
 use crate::id::{CommentId, EventId, PostId, UserId};
 use crate::posts::PostCounts;
@@ -141,10 +140,12 @@ pub enum WakeKind {
     Counts(PostId),
     /// A post was edited, deleted or undeleted.
     PostChanged(PostId),
-    /// A comment was written or changed.
-    Comment(Box<Comment>),
+    /// A comment was written.
+    CommentCreated(CommentId),
+    /// A comment was edited.
+    CommentEdited(CommentId),
     /// A comment was deleted.
-    CommentDeleted(PostId, CommentId),
+    CommentDeleted(CommentId),
     /// A session was revoked.
     SessionRevoked,
     /// The listener was too slow and missed wakes.

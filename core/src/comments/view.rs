@@ -1,6 +1,6 @@
 //! Comments as a viewer sees them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Comment;
@@ -9,8 +9,7 @@ use crate::backend::Backend;
 use crate::cursor::{Binding, Listed, PageRequest};
 use crate::error::{Error, Result};
 use crate::id::{CommentId, PostId};
-use crate::limits;
-use crate::page::Range;
+use crate::page::{Range, Round, fill};
 use crate::posts::view::{Relations, readable};
 use crate::request::Viewer;
 use crate::users::User;
@@ -27,19 +26,23 @@ pub struct CommentView {
 /// Comments by id, in order, `None` for those that the viewer cannot see. INVALID_FIELD `comment_ids`.
 pub async fn batch_get(backend: &Backend, viewer: Viewer, ids: &[CommentId]) -> Result<Vec<Option<CommentView>>> {
     crate::page::batch("comment_ids", ids.len())?;
-    let found = backend.store.comments(ids).await?;
-    let mut posts: HashMap<PostId, bool> = HashMap::new();
-    for comment in found.iter().flatten() {
-        if let std::collections::hash_map::Entry::Vacant(slot) = posts.entry(comment.post) {
-            slot.insert(readable(backend, viewer, comment.post).await.is_ok());
-        }
-    }
-    let readable = found
-        .into_iter()
+    let found: Vec<Comment> = backend.store.comments(ids).await?.into_iter().flatten().collect();
+    let mut posts: Vec<PostId> = found.iter().map(|comment| comment.post).collect();
+    posts.sort_unstable();
+    posts.dedup();
+    let posts = backend.store.posts(&posts).await?;
+    let relations = Relations::load(backend, viewer, posts.iter().flatten().map(|post| post.author)).await?;
+    let readable: HashSet<PostId> = posts
+        .iter()
         .flatten()
-        .filter(|comment| posts[&comment.post])
+        .filter(|post| access::may_read(viewer, post, &relations.to(post.author)))
+        .map(|post| post.id)
         .collect();
-    let mut shown: HashMap<CommentId, CommentView> = present(backend, viewer, readable)
+    let found = found
+        .into_iter()
+        .filter(|comment| readable.contains(&comment.post))
+        .collect();
+    let mut shown: HashMap<CommentId, CommentView> = present(backend, viewer, found)
         .await?
         .into_iter()
         .map(|view| (view.comment.id, view))
@@ -56,7 +59,7 @@ pub async fn list(
     page: PageRequest<'_>,
 ) -> Result<Listed<CommentView>> {
     let binding = Binding::new("comments", viewer, &[post.0, parent.map_or(0, |parent| parent.0)]);
-    let (size, mut after) = (page.size()?, page.after(&binding)?);
+    let (size, after) = (page.size()?, page.after(&binding)?);
     readable(backend, viewer, post).await?;
     if let Some(parent) = parent {
         let found = backend.store.comments(&[parent]).await?.pop().flatten();
@@ -64,25 +67,20 @@ pub async fn list(
             .filter(|parent| parent.post == post)
             .ok_or_else(Error::comment_not_found)?;
     }
-    let mut shown = Vec::new();
-    let mut scanned = 0;
-    let next = loop {
-        let wanted = size - shown.len();
+    let look = async |after, wanted| {
         let found = backend
             .store
             .list_comments(post, parent, Range::oldest(after, wanted))
             .await?;
-        let more = found.len() == wanted;
-        scanned += found.len();
-        after = found.last().map(|comment| comment.id.0).or(after);
-        shown.extend(present(backend, viewer, found).await?);
-        if !more {
-            break None;
-        }
-        if shown.len() >= size || scanned >= limits::PAGE_SCAN {
-            break after;
-        }
+        let (rows, last) = (found.len(), found.last().map(|comment| comment.id.0));
+        let shown = present(backend, viewer, found).await?;
+        Ok(Round {
+            rows,
+            last,
+            shown: shown.into_iter().map(|view| (view.comment.id.0, view)).collect(),
+        })
     };
+    let (shown, next) = fill(size, after, look).await?;
     Ok(Listed::new(shown, next, &binding))
 }
 
@@ -106,10 +104,14 @@ async fn present(backend: &Backend, viewer: Viewer, comments: Vec<Comment>) -> R
         .collect())
 }
 
-/// One comment as the viewer sees it. COMMENT_NOT_FOUND.
-pub async fn show(backend: &Backend, viewer: Viewer, comment: Comment) -> Result<CommentView> {
-    present(backend, viewer, vec![comment])
-        .await?
-        .pop()
-        .ok_or_else(Error::comment_not_found)
+/// A comment on a post that the viewer may see, as the viewer sees it, if at all.
+pub(crate) async fn find(backend: &Backend, viewer: Viewer, id: CommentId) -> Result<Option<CommentView>> {
+    let found = backend.store.comments(&[id]).await?.into_iter().flatten().collect();
+    Ok(present(backend, viewer, found).await?.pop())
+}
+
+/// A comment as its author sees it after a mutation, also where it was deleted since.
+pub(super) async fn own(backend: &Backend, comment: Comment) -> Result<CommentView> {
+    let author = backend.store.users(&[comment.author]).await?.pop().flatten();
+    Ok(CommentView { comment, author })
 }

@@ -9,7 +9,7 @@ use crate::id::{CommentId, PostId};
 use crate::limits;
 use crate::posts::view::{Relations, readable};
 use crate::posts::write::facets_unblocked;
-use crate::request::{Caller, RequestKey};
+use crate::request::{Caller, RequestKey, optional};
 use crate::text;
 
 /// Comments on a post, or answers a comment on it.
@@ -25,12 +25,12 @@ pub async fn create(
     request_id: &str,
 ) -> Result<CommentView> {
     let author = caller.user()?;
-    let place = format!("{post} {parent:?}");
+    let place = (post.0.to_le_bytes(), optional(parent.map(|parent| parent.0)));
     let request = RequestKey::new(
         caller,
         "CreateComment",
         request_id,
-        &[place.as_bytes(), content.as_bytes()],
+        &[&place.0, &place.1, content.as_bytes()],
     )?;
     text::comment_content("content", &content)?;
     let (depth, facets) = if backend.store.was_committed(request).await? {
@@ -51,9 +51,11 @@ pub async fn create(
         content,
         facets,
     };
-    let comment = backend.store.create_comment(draft, request).await?.value;
-    announce(backend, &comment);
-    view::show(backend, caller.viewer, comment).await
+    let written = backend.store.create_comment(draft, request).await?;
+    if !written.replayed {
+        announce(backend, post, WakeKind::CommentCreated(written.value.id));
+    }
+    view::own(backend, written.value).await
 }
 
 async fn depth_below(backend: &Backend, caller: &Caller, post: PostId, parent: CommentId) -> Result<u32> {
@@ -94,7 +96,7 @@ pub async fn update(
         caller,
         "UpdateComment",
         request_id,
-        &[&id.0.to_le_bytes(), content.as_bytes()],
+        &[&id.0.to_le_bytes(), &optional(expected_version), content.as_bytes()],
     )?;
     text::comment_content("content", &content)?;
     let facets = if backend.store.was_committed(request).await? {
@@ -103,13 +105,14 @@ pub async fn update(
         require_own(backend, caller, id).await?;
         facets_unblocked(backend, author, &content).await?
     };
-    let comment = backend
+    let written = backend
         .store
         .edit_comment(id, content, facets, expected_version, request)
-        .await?
-        .value;
-    announce(backend, &comment);
-    view::show(backend, caller.viewer, comment).await
+        .await?;
+    if !written.replayed {
+        announce(backend, written.value.post, WakeKind::CommentEdited(id));
+    }
+    view::own(backend, written.value).await
 }
 
 /// Deletes a comment of the caller. One with answers stays in lists, without text and author.
@@ -122,17 +125,16 @@ pub async fn delete(
     expected_version: Option<u64>,
     request_id: &str,
 ) -> Result<Comment> {
-    let request = RequestKey::new(caller, "DeleteComment", request_id, &[&id.0.to_le_bytes()])?;
+    let content: [&[u8]; 2] = [&id.0.to_le_bytes(), &optional(expected_version)];
+    let request = RequestKey::new(caller, "DeleteComment", request_id, &content)?;
     if !backend.store.was_committed(request).await? {
         require_own(backend, caller, id).await?;
     }
-    let comment = backend.store.delete_comment(id, expected_version, request).await?.value;
-    let channel = Channel::Post(comment.post);
-    backend
-        .signals
-        .wake(channel, WakeKind::CommentDeleted(comment.post, comment.id));
-    backend.signals.wake(channel, WakeKind::Counts(comment.post));
-    Ok(comment)
+    let deleted = backend.store.delete_comment(id, expected_version, request).await?;
+    if !deleted.replayed {
+        announce(backend, deleted.value.post, WakeKind::CommentDeleted(id));
+    }
+    Ok(deleted.value)
 }
 
 async fn require_own(backend: &Backend, caller: &Caller, id: CommentId) -> Result<()> {
@@ -165,10 +167,8 @@ async fn find(backend: &Backend, id: CommentId) -> Result<Comment> {
         .ok_or_else(Error::comment_not_found)
 }
 
-fn announce(backend: &Backend, comment: &Comment) {
-    let channel = Channel::Post(comment.post);
-    backend
-        .signals
-        .wake(channel, WakeKind::Comment(Box::new(comment.clone())));
-    backend.signals.wake(channel, WakeKind::Counts(comment.post));
+fn announce(backend: &Backend, post: PostId, happened: WakeKind) {
+    let channel = Channel::Post(post);
+    backend.signals.wake(channel, happened);
+    backend.signals.wake(channel, WakeKind::Counts(post));
 }

@@ -7,7 +7,6 @@ use crate::backend::{Append, Backend, Channel, WakeKind};
 use crate::error::Result;
 use crate::id::{PostId, UserId};
 use crate::limits;
-use crate::page::Range;
 use crate::posts::{Post, Visibility};
 
 /// Where a step leaves its event.
@@ -30,14 +29,18 @@ enum Entry {
 /// taken again.
 pub async fn step(backend: &Backend, event: &Event, progress: Progress) -> Result<Step> {
     match event.payload {
-        Payload::Post { mode: Mode::Pull, .. } => Ok(Step::Done(progress)),
+        Payload::Post {
+            post,
+            author,
+            mode: Mode::Pull,
+        } => show_author(backend, post, author, progress).await,
         Payload::Post {
             post,
             author,
             mode: Mode::Push,
         } => push(backend, post, author, Entry::New, progress).await,
         Payload::Restore { post, author } => push(backend, post, author, Entry::Renewed, progress).await,
-        Payload::Follow { follower, followee } => backfill(backend, follower, followee, progress).await,
+        Payload::Follow { follower, .. } => backfill(backend, follower, progress).await,
     }
 }
 
@@ -68,6 +71,14 @@ async fn push(backend: &Backend, post: PostId, author: UserId, entry: Entry, pro
     })
 }
 
+/// A pulled post waits for its readers at its author's; only the author's own timeline gets it. The call that wrote it did this too, unless
+/// it was cut off.
+async fn show_author(backend: &Backend, post: PostId, author: UserId, progress: Progress) -> Result<Step> {
+    deliver(backend, &[author], post, Entry::New).await?;
+    backend.signals.wake(Channel::Author(author), WakeKind::Arrived(post));
+    Ok(Step::Done(progress))
+}
+
 async fn reaches_followers(backend: &Backend, post: PostId) -> Result<bool> {
     let found: Option<Arc<Post>> = backend.store.posts(&[post]).await?.pop().flatten();
     Ok(found.is_some_and(|post| !post.is_deleted() && post.visibility != Visibility::Private))
@@ -82,28 +93,11 @@ async fn deliver(backend: &Backend, viewers: &[UserId], post: PostId, entry: Ent
     Ok(appended)
 }
 
-/// Brings a new followee's recent posts into the follower's timeline. A post written meanwhile finds the follow in truth and is
-/// pushed; one written before is in the truth that is read here.
-async fn backfill(backend: &Backend, follower: UserId, followee: UserId, mut progress: Progress) -> Result<Step> {
+/// Brings a new followee's posts into the follower's timeline: it is dropped, and the next read, of an open stream or a page, makes it anew from
+/// truth, where the follow is by now. Cursors owe the followee's posts by the follow's time.
+async fn backfill(backend: &Backend, follower: UserId, mut progress: Progress) -> Result<Step> {
     progress.steps += 1;
-    if !backend
-        .store
-        .following(follower)
-        .await?
-        .followees
-        .contains_key(&followee)
-    {
-        return Ok(Step::Done(progress));
-    }
-    let posts = backend
-        .store
-        .user_posts(followee, Range::newest(None, limits::BACKFILL_POSTS))
-        .await?;
-    if backend.timelines.insert(follower, &posts).await? {
-        progress.delivered += posts.len() as u64;
-        backend.signals.wake(Channel::Home(follower), WakeKind::GraphChanged);
-    } else {
-        progress.skipped += 1;
-    }
+    backend.timelines.forget(follower).await?;
+    backend.signals.wake(Channel::Home(follower), WakeKind::GraphChanged);
     Ok(Step::Done(progress))
 }

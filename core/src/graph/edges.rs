@@ -10,7 +10,7 @@ use crate::error::{Error, Reason, Result};
 use crate::id::{UserId, minted_at};
 use crate::limits;
 use crate::page::Range;
-use crate::request::{Caller, RequestKey, Viewer};
+use crate::request::{Caller, Viewer, check_id};
 use crate::users::User;
 
 /// Sets whether the caller follows, blocks or mutes a user; answers how they stand then. Repeating it answers today's state.
@@ -57,7 +57,7 @@ async fn apply(
     active: bool,
     request_id: &str,
 ) -> Result<Relation> {
-    RequestKey::new(caller, "SetEdge", request_id, &[])?;
+    check_id(request_id)?;
     if from == to {
         return Err(Error::new(Reason::SelfReference, "you cannot do this to yourself")
             .violation("user_id", "must be another user"));

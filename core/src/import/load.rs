@@ -193,8 +193,9 @@ fn new_follow(item: FollowItem, directory: &Directory, now: Time) -> Result<Impo
 
 /// Ends a run of imports: readers see what was imported from now on.
 pub async fn finish(backend: &Backend) -> Result<()> {
-    backend.store.seal_imports().await?;
-    backend.timelines.forget_all().await
+    // In this order: a cursor of the new era must stand on a timeline that holds what was imported.
+    backend.timelines.forget_all().await?;
+    backend.store.seal_imports().await
 }
 
 /// The users that a batch names, looked up together.

@@ -9,11 +9,10 @@ use crate::clock::Time;
 use crate::cursor::{Binding, Listed, PageRequest};
 use crate::error::{Error, Result};
 use crate::id::{PostId, UserId, minted_at};
-use crate::limits;
-use crate::page::Range;
+use crate::page::{Range, Round, fill};
 use crate::posts::view::{Relations, hydrate, readable};
 use crate::posts::{PostCounts, PostView};
-use crate::request::{Caller, RequestKey, Viewer};
+use crate::request::{Caller, Viewer, check_id};
 use crate::users::User;
 
 /// Sets whether the caller likes a post; answers whether they do now, and the post's counts. Repeating it answers today's state.
@@ -27,7 +26,7 @@ pub async fn set(
     request_id: &str,
 ) -> Result<(bool, PostCounts)> {
     let user = caller.user()?;
-    RequestKey::new(caller, "LikePost", request_id, &[])?;
+    check_id(request_id)?;
     readable(backend, caller.viewer, post).await?;
     let change = backend.store.set_like(user, post, liked).await?;
     if change.changed {
@@ -84,7 +83,7 @@ pub struct LikedPost {
     pub since: Time,
 }
 
-/// What a user likes, latest first: the posts that the viewer may see. USER_NOT_FOUND.
+/// What a user likes, latest first: the posts that the viewer may see; nothing across a block. USER_NOT_FOUND.
 pub async fn list_by_user(
     backend: &Backend,
     viewer: Viewer,
@@ -92,29 +91,30 @@ pub async fn list_by_user(
     page: PageRequest<'_>,
 ) -> Result<Listed<LikedPost>> {
     let binding = Binding::new("user likes", viewer, &[user.0]);
-    let (size, mut after) = (page.size()?, page.after(&binding)?);
+    let (size, after) = (page.size()?, page.after(&binding)?);
     if backend.store.users(&[user]).await?.pop().flatten().is_none() {
         return Err(Error::user_not_found());
     }
-    let mut shown = Vec::new();
-    let mut scanned = 0;
-    let next = loop {
-        let wanted = size - shown.len();
+    if Relations::load(backend, viewer, [user].into_iter())
+        .await?
+        .to(user)
+        .is_blocked()
+    {
+        return Ok(Listed::new(Vec::new(), None, &binding));
+    }
+    let look = async |after, wanted| {
         let likes = backend.store.user_likes(user, Range::newest(after, wanted)).await?;
-        scanned += likes.len();
-        after = likes.last().map(|like| like.since).or(after);
-        shown.extend(liked_posts(backend, viewer, &likes).await?);
-        if likes.len() < wanted {
-            break None;
-        }
-        if shown.len() >= size || scanned >= limits::PAGE_SCAN {
-            break after;
-        }
+        Ok(Round {
+            rows: likes.len(),
+            last: likes.last().map(|like| like.since),
+            shown: liked_posts(backend, viewer, &likes).await?,
+        })
     };
+    let (shown, next) = fill(size, after, look).await?;
     Ok(Listed::new(shown, next, &binding))
 }
 
-async fn liked_posts(backend: &Backend, viewer: Viewer, likes: &[Like]) -> Result<Vec<LikedPost>> {
+async fn liked_posts(backend: &Backend, viewer: Viewer, likes: &[Like]) -> Result<Vec<(u64, LikedPost)>> {
     let ids: Vec<PostId> = likes.iter().map(|like| like.post).collect();
     let posts: Vec<_> = backend.store.posts(&ids).await?.into_iter().flatten().collect();
     let relations = Relations::load(backend, viewer, posts.iter().map(|post| post.author)).await?;
@@ -128,10 +128,8 @@ async fn liked_posts(backend: &Backend, viewer: Viewer, likes: &[Like]) -> Resul
         .iter()
         .filter_map(|like| {
             let view = views.next_if(|view| view.post.id == like.post)?;
-            Some(LikedPost {
-                view,
-                since: minted_at(like.since),
-            })
+            let since = minted_at(like.since);
+            Some((like.since, LikedPost { view, since }))
         })
         .collect())
 }

@@ -79,6 +79,8 @@ pub async fn subscribe(
         listener.watch(Channel::Sessions(user));
         listener.watch(Channel::Home(user));
     }
+    // A session revoked before the stream listened would wake nobody.
+    auth::require_live_session(backend, caller.viewer).await?;
     let mut beat = tokio::time::interval_at(Instant::now() + heartbeat, heartbeat);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut subscription = CountsSubscription {
@@ -119,8 +121,15 @@ impl CountsSubscription {
         tokio::select! {
             wake = self.listener.next() => match wake.kind {
                 WakeKind::SessionRevoked => auth::require_live_session(&self.backend, self.caller.viewer).await,
-                WakeKind::Arrived(_) | WakeKind::Comment(_) | WakeKind::CommentDeleted(..) => Ok(()),
-                WakeKind::Counts(_) | WakeKind::PostChanged(_) | WakeKind::GraphChanged | WakeKind::Missed => {
+                WakeKind::Arrived(_)
+                | WakeKind::CommentCreated(_)
+                | WakeKind::CommentEdited(_)
+                | WakeKind::CommentDeleted(_) => Ok(()),
+                WakeKind::Missed => {
+                    self.due.get_or_insert_with(|| Instant::now() + limits::COUNTS_INTERVAL);
+                    auth::require_live_session(&self.backend, self.caller.viewer).await
+                }
+                WakeKind::Counts(_) | WakeKind::PostChanged(_) | WakeKind::GraphChanged => {
                     self.due.get_or_insert_with(|| Instant::now() + limits::COUNTS_INTERVAL);
                     Ok(())
                 }

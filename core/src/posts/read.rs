@@ -7,8 +7,7 @@ use crate::backend::Backend;
 use crate::cursor::{Binding, Listed, PageRequest};
 use crate::error::{Error, Result};
 use crate::id::{PostId, UserId};
-use crate::limits;
-use crate::page::Range;
+use crate::page::{Range, Round, fill};
 use crate::request::Viewer;
 
 /// A post. POST_NOT_FOUND where there is none that the viewer may see; with `include_deleted` its author sees a deleted one.
@@ -75,30 +74,24 @@ pub async fn list_by_user(
     page: PageRequest<'_>,
 ) -> Result<Listed<PostView>> {
     let binding = Binding::new("user posts", viewer, &[author.0, u64::from(exclude_replies)]);
-    let (size, mut after) = (page.size()?, page.after(&binding)?);
+    let (size, after) = (page.size()?, page.after(&binding)?);
     if backend.store.users(&[author]).await?.pop().flatten().is_none() {
         return Err(Error::user_not_found());
     }
     let relations = Relations::load(backend, viewer, [author].into_iter()).await?;
-    let mut shown = Vec::new();
-    let mut scanned = 0;
-    let next = loop {
-        let wanted = size - shown.len();
+    let look = async |after, wanted| {
         let ids = backend.store.user_posts(author, Range::newest(after, wanted)).await?;
-        let more = ids.len() == wanted;
-        scanned += ids.len();
-        after = ids.last().map(|id| id.0).or(after);
         let posts = backend.store.posts(&ids).await?.into_iter().flatten();
-        shown.extend(posts.filter(|post| {
-            access::may_read(viewer, post, &relations.to(author)) && !(exclude_replies && post.in_reply_to.is_some())
-        }));
-        if !more {
-            break None;
-        }
-        if shown.len() >= size || scanned >= limits::PAGE_SCAN {
-            break after;
-        }
+        let shown = posts
+            .filter(|post| access::may_read(viewer, post, &relations.to(author)))
+            .filter(|post| !(exclude_replies && post.in_reply_to.is_some()));
+        Ok(Round {
+            rows: ids.len(),
+            last: ids.last().map(|id| id.0),
+            shown: shown.map(|post| (post.id.0, post)).collect(),
+        })
     };
+    let (shown, next) = fill(size, after, look).await?;
     Ok(Listed::new(
         view::hydrate(backend, viewer, shown, &relations).await?,
         next,

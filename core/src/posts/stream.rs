@@ -11,7 +11,7 @@ use super::{Post, PostCounts};
 use crate::auth;
 use crate::backend::{Backend, Channel, Listener, WakeKind};
 use crate::clock::Time;
-use crate::comments::{self, Comment, CommentView};
+use crate::comments::{self, CommentView};
 use crate::error::{Error, Reason, Result};
 use crate::id::{CommentId, PostId};
 use crate::limits;
@@ -88,6 +88,8 @@ pub async fn subscribe(
         listener.watch(Channel::Sessions(user));
         listener.watch(Channel::Home(user));
     }
+    // A session revoked before the stream listened would wake nobody.
+    auth::require_live_session(backend, caller.viewer).await?;
     let view = visible_one(backend, caller.viewer, post).await?;
     let mut beat = tokio::time::interval_at(Instant::now() + heartbeat, heartbeat);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -146,8 +148,9 @@ impl PostSubscription {
 
     async fn take(&mut self, turn: Turn) -> Result<()> {
         match turn {
-            Turn::Wake(WakeKind::Comment(comment)) => self.comment(*comment).await,
-            Turn::Wake(WakeKind::CommentDeleted(_, id)) => self.comment_deleted(id).await,
+            Turn::Wake(WakeKind::CommentCreated(id)) => self.comment(id, PostEvent::CommentCreated).await,
+            Turn::Wake(WakeKind::CommentEdited(id)) => self.comment(id, PostEvent::CommentUpdated).await,
+            Turn::Wake(WakeKind::CommentDeleted(id)) => self.comment_deleted(id).await,
             Turn::Wake(WakeKind::Counts(_)) => {
                 self.counts_due
                     .get_or_insert_with(|| Instant::now() + limits::COUNTS_INTERVAL);
@@ -221,18 +224,10 @@ impl PostSubscription {
         Ok(())
     }
 
-    async fn comment(&mut self, comment: Comment) -> Result<()> {
-        let is_new = comment.edited_at.is_none();
-        let view = match comments::show(&self.backend, self.caller.viewer, comment).await {
-            Ok(view) => Box::new(view),
-            Err(error) if error.reason == Reason::CommentNotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        self.outbox.push_back(if is_new {
-            PostEvent::CommentCreated(view)
-        } else {
-            PostEvent::CommentUpdated(view)
-        });
+    async fn comment(&mut self, id: CommentId, event: fn(Box<CommentView>) -> PostEvent) -> Result<()> {
+        if let Some(view) = comments::find(&self.backend, self.caller.viewer, id).await? {
+            self.outbox.push_back(event(Box::new(view)));
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::backend::{Backend, Channel, WakeKind};
 use crate::error::{Error, Reason, Result};
 use crate::fanout::Mode;
 use crate::id::{EventId, PostId, UserId};
-use crate::request::{Caller, Outcome, RequestKey};
+use crate::request::{Caller, Outcome, RequestKey, optional};
 use crate::text::{self, Facet, FacetKind};
 
 /// A post to be published.
@@ -52,7 +52,17 @@ pub struct Published {
 /// INVALID_FIELD, POST_NOT_FOUND where `in_reply_to` is not visible, BLOCKED where a mentioned user is apart by a block.
 pub async fn create(backend: &Backend, caller: &Caller, new: NewPost, request_id: &str) -> Result<Published> {
     let author = caller.user()?;
-    let request = RequestKey::new(caller, "CreatePost", request_id, &[format!("{new:?}").as_bytes()])?;
+    let request = RequestKey::new(
+        caller,
+        "CreatePost",
+        request_id,
+        &[
+            new.content.as_bytes(),
+            new.title.as_bytes(),
+            new.visibility.label().as_bytes(),
+            &optional(new.in_reply_to.map(|target| target.0)),
+        ],
+    )?;
     check_title(&new.title)?;
     text::post_content("content", &new.content)?;
     let facets = if backend.store.was_committed(request).await? {
@@ -118,20 +128,20 @@ pub async fn update(
     request_id: &str,
 ) -> Result<Published> {
     let author = caller.user()?;
-    let request = RequestKey::new(
-        caller,
-        "UpdatePost",
-        request_id,
-        &[&id.0.to_le_bytes(), format!("{patch:?}").as_bytes()],
-    )?;
+    let request = update_key(caller, id, &patch, expected_version, request_id)?;
     let before = own(backend, caller, id).await?;
+    let replayed = backend.store.was_committed(request).await?;
     if let Some(title) = &patch.title {
         check_title(title)?;
     }
     let content = match patch.content {
         Some(content) => {
             text::post_content("content", &content)?;
-            let facets = facets_unblocked(backend, author, &content).await?;
+            let facets = if replayed {
+                Vec::new()
+            } else {
+                facets_unblocked(backend, author, &content).await?
+            };
             Some((content, facets))
         }
         None => None,
@@ -154,6 +164,29 @@ pub async fn update(
     })
 }
 
+fn update_key(
+    caller: &Caller,
+    id: PostId,
+    patch: &PostPatch,
+    expected_version: Option<u64>,
+    request_id: &str,
+) -> Result<RequestKey> {
+    // What is left as it is differs from what is emptied.
+    let part = |text: Option<&str>| text.map_or_else(Vec::new, |text| [b"=", text.as_bytes()].concat());
+    RequestKey::new(
+        caller,
+        "UpdatePost",
+        request_id,
+        &[
+            &id.0.to_le_bytes(),
+            &part(patch.title.as_deref()),
+            &part(patch.content.as_deref()),
+            &part(patch.visibility.map(Visibility::label)),
+            &optional(expected_version),
+        ],
+    )
+}
+
 /// Deletes a post of the caller; for [`UNDELETE_WINDOW`](crate::limits::UNDELETE_WINDOW) it can be brought back.
 ///
 /// POST_NOT_FOUND, PERMISSION_DENIED, POST_DELETED, ETAG_MISMATCH.
@@ -164,7 +197,8 @@ pub async fn delete(
     expected_version: Option<u64>,
     request_id: &str,
 ) -> Result<PostView> {
-    let request = RequestKey::new(caller, "DeletePost", request_id, &[&id.0.to_le_bytes()])?;
+    let content: [&[u8]; 2] = [&id.0.to_le_bytes(), &optional(expected_version)];
+    let request = RequestKey::new(caller, "DeletePost", request_id, &content)?;
     own(backend, caller, id).await?;
     let outcome = backend.store.delete_post(id, expected_version, request).await?;
     changed(backend, caller, outcome.value, None).await
@@ -180,7 +214,8 @@ pub async fn undelete(
     expected_version: Option<u64>,
     request_id: &str,
 ) -> Result<Published> {
-    let request = RequestKey::new(caller, "UndeletePost", request_id, &[&id.0.to_le_bytes()])?;
+    let content: [&[u8]; 2] = [&id.0.to_le_bytes(), &optional(expected_version)];
+    let request = RequestKey::new(caller, "UndeletePost", request_id, &content)?;
     let before = own(backend, caller, id).await?;
     let outcome = backend
         .store

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::ready::{Arrivals, NO_GENERATION, Reader, Stretch};
+use super::ready::{Arrivals, Reader};
 use crate::backend::Backend;
 use crate::cursor::{Binding, Cursor, HomePlace, PageRequest};
 use crate::error::Result;
 use crate::graph::Relation;
 use crate::id::{PostId, UserId};
-use crate::limits;
+use crate::page::{Round, fill};
 use crate::posts::view::{Relations, hydrate};
 use crate::posts::{Post, PostView, Visibility};
 use crate::request::{Caller, Viewer};
@@ -58,22 +58,19 @@ pub async fn home(backend: &Backend, caller: &Caller, request: HomeRequest<'_>) 
     let (turned, reset) = match &place.newer_than {
         None => (walk.everything(place.before).await?, false),
         Some(cursor) => match reader.since(cursor).await? {
-            Arrivals::Posts(posts, head) => (walk.among(&posts, place.before, head).await?, false),
+            Arrivals::Posts(posts) => (walk.among(&posts, place.before).await?, false),
             Arrivals::Reset => (walk.everything(None).await?, true),
         },
     };
     let newer_than = place.newer_than.filter(|_| !reset);
     let next_page_token = turned.next.map_or_else(String::new, |before| {
-        HomePlace {
-            before: Some(before),
-            newer_than,
-        }
-        .seal(&binding)
+        let before = Some(PostId(before));
+        HomePlace { before, newer_than }.seal(&binding)
     });
     Ok(HomePage {
         items: reader.show(caller.viewer, turned.posts).await?,
         next_page_token,
-        head_cursor: turned.head.seal(&binding),
+        head_cursor: reader.cursor().seal(&binding),
         rebuilding: turned.rebuilding,
         reset,
     })
@@ -100,67 +97,48 @@ struct Walk<'a> {
 /// A page before it is hydrated.
 struct Turned {
     posts: Vec<Arc<Post>>,
-    next: Option<PostId>,
-    head: Cursor,
+    next: Option<u64>,
     rebuilding: bool,
 }
 
 impl Walk<'_> {
     /// A page of the whole timeline below `before`.
-    async fn everything(&self, mut before: Option<PostId>) -> Result<Turned> {
-        let mut posts = Vec::with_capacity(self.size);
-        let mut head = None;
+    async fn everything(&self, before: Option<PostId>) -> Result<Turned> {
         let mut rebuilding = false;
-        let mut scanned = 0;
-        let next = loop {
-            let wanted = self.size - posts.len();
-            // One entry more than wanted tells whether there is a next page.
-            let Stretch {
-                posts: mut ids,
-                head: position,
-                rebuilding: again,
-            } = self.reader.stretch(before, wanted + 1).await?;
-            head.get_or_insert_with(|| self.reader.cursor(position));
-            rebuilding |= again;
-            let more = ids.len() > wanted;
-            ids.truncate(wanted);
-            scanned += ids.len();
-            before = ids.last().copied().or(before);
-            posts.extend(self.reader.readable(&ids, self.exclude_replies).await?);
-            if !more {
-                break None;
-            }
-            if posts.len() >= self.size || scanned >= limits::PAGE_SCAN {
-                break before;
-            }
+        let look = async |before: Option<u64>, wanted| {
+            let stretch = self.reader.stretch(before.map(PostId), wanted).await?;
+            rebuilding |= stretch.rebuilding;
+            self.round(&stretch.posts).await
         };
-        let head = head.unwrap_or_else(|| self.reader.cursor(NO_GENERATION));
+        let (posts, next) = fill(self.size, before.map(|before| before.0), look).await?;
         Ok(Turned {
             posts,
             next,
-            head,
             rebuilding,
         })
     }
 
     /// A page of these posts, newest first, below `before`.
-    async fn among(&self, ids: &[PostId], before: Option<PostId>, head: Cursor) -> Result<Turned> {
-        let start = before.map_or(0, |before| ids.partition_point(|id| *id >= before));
-        let mut left = &ids[start..];
-        let mut posts = Vec::new();
-        let mut last = None;
-        while posts.len() < self.size && !left.is_empty() {
-            let (taken, rest) = left.split_at(left.len().min(self.size - posts.len()));
-            posts.extend(self.reader.readable(taken, self.exclude_replies).await?);
-            last = taken.last().copied();
-            left = rest;
-        }
-        let next = last.filter(|_| !left.is_empty());
+    async fn among(&self, ids: &[PostId], before: Option<PostId>) -> Result<Turned> {
+        let look = async |before: Option<u64>, wanted: usize| {
+            let start = before.map_or(0, |before| ids.partition_point(|id| id.0 >= before));
+            self.round(&ids[start..ids.len().min(start + wanted)]).await
+        };
+        let (posts, next) = fill(self.size, before.map(|before| before.0), look).await?;
+        let rebuilding = false;
         Ok(Turned {
             posts,
             next,
-            head,
-            rebuilding: false,
+            rebuilding,
+        })
+    }
+
+    async fn round(&self, ids: &[PostId]) -> Result<Round<Arc<Post>>> {
+        let posts = self.reader.readable(ids, self.exclude_replies).await?;
+        Ok(Round {
+            rows: ids.len(),
+            last: ids.last().map(|id| id.0),
+            shown: posts.into_iter().map(|post| (post.id.0, post)).collect(),
         })
     }
 }

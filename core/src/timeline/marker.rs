@@ -6,7 +6,7 @@ use crate::backend::Backend;
 use crate::clock::Time;
 use crate::error::{Error, Result};
 use crate::id::PostId;
-use crate::request::{Caller, RequestKey};
+use crate::request::{Caller, check_id};
 
 /// How far a user has read the home timeline, shared by all of the user's devices. Moves forward only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,6 +51,12 @@ pub async fn set_marker(
     request_id: &str,
 ) -> Result<Marker> {
     let user = caller.user()?;
-    RequestKey::new(caller, "SetMarker", request_id, &[])?;
+    check_id(request_id)?;
+    if post > backend.store.horizon().await?.visible {
+        return Err(Error::field(
+            "last_read_post_id",
+            "must be a post that exists: there is none as new as this",
+        ));
+    }
     backend.store.set_marker(user, post, expected_version).await
 }

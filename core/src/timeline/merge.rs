@@ -35,6 +35,8 @@ impl Source {
     }
 
     async fn read(&mut self, backend: &Backend, before: Option<PostId>) -> Result<()> {
+        // A store that answers from memory never waits: others have to get their turn all the same.
+        tokio::task::coop::consume_budget().await;
         let range = Range::newest(before.map(|post| post.0), CHUNK);
         self.ready = backend.store.user_posts(self.author, range).await?.into();
         self.more = self.ready.len() == CHUNK;

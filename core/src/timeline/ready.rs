@@ -1,9 +1,12 @@
 //! A viewer's timeline made ready: read where it is, rebuilt from truth where it is not.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::merge;
-use crate::backend::{Backend, Filled, Horizon, Position, Since, TimelineSlice};
+use crate::backend::{Backend, Filled, Horizon, Position, Since};
 use crate::cursor::Cursor;
 use crate::error::Result;
 use crate::graph::{Following, PulledAuthor};
@@ -11,16 +14,23 @@ use crate::id::{PostId, UserId};
 use crate::limits;
 
 /// A generation that no timeline ever has: a cursor issued while there was no ready timeline goes by the horizon alone.
-pub(super) const NO_GENERATION: Position = Position {
+const NO_GENERATION: Position = Position {
     generation: 0,
     sequence: 0,
 };
 
-/// What one viewer's reading goes by, taken in the order that makes a cursor of it safe: the horizon first.
+/// How long a reader waits for the caller that fills the timeline, before it merges from truth by itself.
+const FILL_WAIT: Duration = Duration::from_secs(2);
+/// How often it looks meanwhile.
+const FILL_LOOK: Duration = Duration::from_millis(5);
+
+/// What one viewer's reading goes by. Taken in an order that makes a cursor of it safe: the horizon, the timeline's position, and only then
+/// whom the viewer follows, so that what a follow brings in between is delivered twice rather than never.
 pub(super) struct Reader<'a> {
     pub(super) backend: &'a Backend,
     pub(super) viewer: UserId,
     pub(super) horizon: Horizon,
+    pub(super) head: Position,
     pub(super) following: Arc<Following>,
     pub(super) pulled: Arc<Vec<PulledAuthor>>,
 }
@@ -29,14 +39,13 @@ pub(super) struct Reader<'a> {
 pub(super) struct Stretch {
     /// Posts, newest first, at most as many as asked for; fewer is the end.
     pub(super) posts: Vec<PostId>,
-    pub(super) head: Position,
     pub(super) rebuilding: bool,
 }
 
 /// What became visible after a cursor.
 pub(super) enum Arrivals {
     /// These posts, newest first.
-    Posts(Vec<PostId>, Cursor),
+    Posts(Vec<PostId>),
     /// It can no longer be told.
     Reset,
 }
@@ -44,38 +53,34 @@ pub(super) enum Arrivals {
 impl<'a> Reader<'a> {
     pub(super) async fn open(backend: &'a Backend, viewer: UserId) -> Result<Self> {
         let horizon = backend.store.horizon().await?;
+        let head = position(backend, viewer).await?;
         let following = backend.store.following(viewer).await?;
         let pulled = backend.store.pulled_followees(viewer).await?;
         Ok(Self {
             backend,
             viewer,
             horizon,
+            head,
             following,
             pulled,
         })
     }
 
-    pub(super) fn cursor(&self, head: Position) -> Cursor {
-        Cursor {
-            position: head,
-            horizon: self.horizon,
-        }
-    }
-
     /// A cursor for what is visible now.
-    pub(super) async fn now(&self) -> Result<Cursor> {
-        Ok(self.cursor(self.slice(None, 1).await?.map_or(NO_GENERATION, |slice| slice.head)))
+    pub(super) fn cursor(&self) -> Cursor {
+        Cursor {
+            position: self.head,
+            horizon: self.horizon,
+            muted: self.following.muted_digest(),
+        }
     }
 
     /// The newest `limit` entries below `before`, from the ready timeline, the pulled authors and, below what is ready, from truth.
     pub(super) async fn stretch(&self, before: Option<PostId>, limit: usize) -> Result<Stretch> {
-        let Some(slice) = self.slice(before, limit).await? else {
+        let Some(slice) = self.backend.timelines.read(self.viewer, before, limit).await? else {
             let posts = merge::newest(self.backend, self.viewer, &self.following, before, limit).await?;
-            return Ok(Stretch {
-                posts,
-                head: NO_GENERATION,
-                rebuilding: true,
-            });
+            let rebuilding = true;
+            return Ok(Stretch { posts, rebuilding });
         };
         let is_full = slice.posts.len() == limit;
         let from = if is_full {
@@ -102,26 +107,21 @@ impl<'a> Reader<'a> {
             );
         }
         posts.truncate(limit);
-        Ok(Stretch {
-            posts,
-            head: slice.head,
-            rebuilding: false,
-        })
+        let rebuilding = false;
+        Ok(Stretch { posts, rebuilding })
     }
 
     /// What became visible after a cursor, at most [`limits::TIMELINE_ENTRIES`].
     pub(super) async fn since(&self, cursor: &Cursor) -> Result<Arrivals> {
-        if cursor.horizon.imports != self.horizon.imports {
+        if cursor.horizon.imports != self.horizon.imports || cursor.muted != self.following.muted_digest() {
             return Ok(Arrivals::Reset);
         }
-        self.make_ready().await?;
-        let since = self.backend.timelines.since(self.viewer, cursor.position).await?;
-        let (posts, head) = match since {
-            Some(Since::Arrived(slice)) => (slice.posts, slice.head),
+        let posts = match self.backend.timelines.since(self.viewer, cursor.position).await? {
+            Some(Since::Arrived(slice)) => slice.posts,
             Some(Since::Dropped { .. }) => return Ok(Arrivals::Reset),
             Some(Since::OtherGeneration) | None => {
                 let stretch = self.stretch(None, limits::TIMELINE_ENTRIES).await?;
-                (self.unsettled_at(cursor.horizon, stretch.posts).await?, stretch.head)
+                self.unsettled_at(cursor.horizon, stretch.posts).await?
             }
         };
         let after_cursor = PostId(cursor.horizon.visible.0.saturating_add(1));
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         if posts.len() > limits::TIMELINE_ENTRIES {
             return Ok(Arrivals::Reset);
         }
-        Ok(Arrivals::Posts(posts, self.cursor(head)))
+        Ok(Arrivals::Posts(posts))
     }
 
     /// Of `posts` those that a reader at that horizon may not have seen: brought before readers by an event that was
@@ -149,45 +149,49 @@ impl<'a> Reader<'a> {
             .map(|post| post.id)
             .collect())
     }
+}
 
-    /// The newest entries of the ready timeline, which is made where it is absent; `None` while another caller makes it.
-    async fn slice(&self, before: Option<PostId>, limit: usize) -> Result<Option<TimelineSlice>> {
-        if let Some(slice) = self.backend.timelines.read(self.viewer, before, limit).await? {
-            return Ok(Some(slice));
+/// The position of the viewer's timeline, which is made where it is absent. A reader who finds another filling it waits for that one.
+async fn position(backend: &Backend, viewer: UserId) -> Result<Position> {
+    let deadline = Instant::now() + FILL_WAIT;
+    loop {
+        if let Some(slice) = backend.timelines.read(viewer, None, 1).await? {
+            return Ok(slice.head);
         }
-        self.make_ready().await?;
-        self.backend.timelines.read(self.viewer, before, limit).await
+        if make_ready(backend, viewer).await?.is_some() {
+            continue;
+        }
+        if Instant::now() >= deadline {
+            return Ok(NO_GENERATION);
+        }
+        tokio::time::sleep(FILL_LOOK).await;
     }
+}
 
-    /// Rebuilds an absent timeline from truth; how many entries it got then.
-    ///
-    /// It is live before truth is read: a post that is fanned out meanwhile is appended, one from before is in truth. Who is followed is
-    /// read anew for the same reason.
-    pub(super) async fn make_ready(&self) -> Result<Option<usize>> {
-        let Filled::Begun(generation) = self.backend.timelines.begin(self.viewer).await? else {
-            return Ok(None);
+/// Rebuilds an absent timeline from truth; how many entries it got then, `None` where another caller does, or did.
+///
+/// It is live before truth is read: a post that is fanned out meanwhile is appended, one from before is in truth.
+async fn make_ready(backend: &Backend, viewer: UserId) -> Result<Option<usize>> {
+    let Filled::Begun(generation) = backend.timelines.begin(viewer).await? else {
+        return Ok(None);
+    };
+    let rebuilt = async {
+        let following = backend.store.following(viewer).await?;
+        let posts = merge::newest(backend, viewer, &following, None, limits::TIMELINE_ENTRIES).await?;
+        let is_all = posts.len() < limits::TIMELINE_ENTRIES;
+        let covers_from = if is_all {
+            PostId(0)
+        } else {
+            posts.last().copied().unwrap_or_default()
         };
-        let rebuilt = async {
-            let following = self.backend.store.following(self.viewer).await?;
-            let posts = merge::newest(self.backend, self.viewer, &following, None, limits::TIMELINE_ENTRIES).await?;
-            let is_all = posts.len() < limits::TIMELINE_ENTRIES;
-            let covers_from = if is_all {
-                PostId(0)
-            } else {
-                posts.last().copied().unwrap_or_default()
-            };
-            self.backend
-                .timelines
-                .fill(self.viewer, generation, &posts, covers_from)
-                .await?;
-            Ok(posts.len())
-        };
-        match rebuilt.await {
-            Ok(entries) => Ok(Some(entries)),
-            Err(error) => {
-                self.backend.timelines.forget(self.viewer).await?;
-                Err(error)
-            }
+        backend.timelines.fill(viewer, generation, &posts, covers_from).await?;
+        Ok(posts.len())
+    };
+    match rebuilt.await {
+        Ok(entries) => Ok(Some(entries)),
+        Err(error) => {
+            backend.timelines.forget(viewer).await?;
+            Err(error)
         }
     }
 }
@@ -195,6 +199,5 @@ impl<'a> Reader<'a> {
 /// Drops a user's timeline and makes it anew from truth; how many entries it has then.
 pub async fn rebuild(backend: &Backend, user: UserId) -> Result<usize> {
     backend.timelines.forget(user).await?;
-    let reader = Reader::open(backend, user).await?;
-    Ok(reader.make_ready().await?.unwrap_or_default())
+    Ok(make_ready(backend, user).await?.unwrap_or_default())
 }

@@ -79,6 +79,7 @@ pub struct HomeSubscription {
     beat: tokio::time::Interval,
     listener: Box<dyn Listener>,
     pulled: HashSet<UserId>,
+    muted: HashSet<UserId>,
     cursor: Cursor,
     window: Window,
     outbox: VecDeque<HomeEvent>,
@@ -114,11 +115,13 @@ pub async fn subscribe(backend: &Backend, caller: &Caller, request: HomeSubscrib
     let mut listener = backend.signals.listen();
     listener.watch(Channel::Home(viewer));
     listener.watch(Channel::Sessions(viewer));
+    // A session revoked before the stream listened would wake nobody.
+    auth::require_live_session(backend, caller.viewer).await?;
     let reader = Reader::open(backend, viewer).await?;
     let resuming = resume.is_some();
     let cursor = match resume {
         Some(cursor) => cursor,
-        None => reader.now().await?,
+        None => reader.cursor(),
     };
     let mut beat = tokio::time::interval_at(Instant::now() + request.heartbeat, request.heartbeat);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -132,6 +135,7 @@ pub async fn subscribe(backend: &Backend, caller: &Caller, request: HomeSubscrib
         beat,
         listener,
         pulled: HashSet::new(),
+        muted: reader.following.muted.clone(),
         cursor,
         window: Window::default(),
         outbox: VecDeque::new(),
@@ -202,7 +206,7 @@ impl HomeSubscription {
                     .get_or_insert_with(|| Instant::now() + limits::COUNTS_INTERVAL);
             }
             WakeKind::SessionRevoked => self.pending.session = true,
-            WakeKind::Comment(_) | WakeKind::CommentDeleted(..) => {}
+            WakeKind::CommentCreated(_) | WakeKind::CommentEdited(_) | WakeKind::CommentDeleted(_) => {}
         }
     }
 
@@ -213,6 +217,7 @@ impl HomeSubscription {
             auth::require_live_session(&backend, self.caller.viewer).await?;
         }
         let reader = Reader::open(&backend, self.viewer).await?;
+        self.follow_mutes(&reader);
         if self.watch_pulled(&reader) || pending.arrivals {
             self.send_arrivals(&reader, pending.resuming).await?;
         }
@@ -250,24 +255,39 @@ impl HomeSubscription {
 
     async fn send_arrivals(&mut self, reader: &Reader<'_>, resuming: bool) -> Result<()> {
         match reader.since(&self.cursor).await? {
-            Arrivals::Reset => {
-                self.window = Window::default();
-                self.outbox.push_back(HomeEvent::Reset);
-                self.cursor = Reader::open(&self.backend, self.viewer).await?.now().await?;
-                self.checkpoint();
-            }
-            Arrivals::Posts(ids, _) if !resuming && ids.len() > limits::STREAM_BUFFER => {
+            Arrivals::Reset => self.reset(reader),
+            Arrivals::Posts(ids) if !resuming && ids.len() > limits::STREAM_BUFFER => {
                 self.outbox.push_back(HomeEvent::Gap {
                     resume_cursor: self.cursor.seal(&self.binding),
                 });
                 self.ended = true;
             }
-            Arrivals::Posts(ids, cursor) => {
-                self.cursor = cursor;
+            Arrivals::Posts(ids) => {
+                self.cursor = reader.cursor();
                 self.add(reader, ids).await?;
             }
         }
         Ok(())
+    }
+
+    fn reset(&mut self, reader: &Reader<'_>) {
+        for post in std::mem::take(&mut self.window).posts() {
+            self.listener.unwatch(Channel::Post(post));
+        }
+        self.outbox.push_back(HomeEvent::Reset);
+        self.cursor = reader.cursor();
+        self.checkpoint();
+    }
+
+    /// A mute only takes away, which is told post by post; what an unmute gives back cannot be, so that resets.
+    fn follow_mutes(&mut self, reader: &Reader<'_>) {
+        let muted = &reader.following.muted;
+        if self.muted.is_subset(muted) {
+            self.cursor.muted = reader.following.muted_digest();
+        }
+        if self.muted != *muted {
+            self.muted.clone_from(muted);
+        }
     }
 
     async fn add(&mut self, reader: &Reader<'_>, mut ids: Vec<PostId>) -> Result<()> {

@@ -116,16 +116,9 @@ impl World {
     }
 
     pub(crate) async fn strategy(&self, strategy: Strategy, threshold: i64) {
-        admin::set_policy(
-            &self.backend,
-            &Caller::default(),
-            strategy,
-            threshold,
-            None,
-            &request_id(),
-        )
-        .await
-        .unwrap();
+        admin::set_policy(&self.backend, strategy, threshold, None, &request_id())
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn pending(&self) -> Vec<EventId> {

@@ -41,7 +41,7 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::SetFanoutPolicyRequest>,
     ) -> Result<Response<v1::SetFanoutPolicyResponse>, Status> {
-        let (caller, message) = open(request);
+        let (_, message) = open(request);
         answer(async {
             let mut fields = Fields::new();
             let strategy = convert::admin::read_strategy(&mut fields, message.mode);
@@ -51,7 +51,6 @@ impl AdminService for Admin {
             fields.check()?;
             let policy = admin::set_policy(
                 &self.backend,
-                &caller,
                 strategy,
                 threshold,
                 expected,
@@ -70,13 +69,13 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::RebuildTimelineRequest>,
     ) -> Result<Response<v1::RebuildTimelineResponse>, Status> {
-        let (caller, message) = open(request);
+        let (_, message) = open(request);
         answer(async {
             let mut fields = Fields::new();
             let user = fields.id("user_id", &message.user_id);
             fields.request_id(&message.request_id);
             fields.check()?;
-            let (entries, elapsed) = admin::rebuild_timeline(&self.backend, &caller, user, &message.request_id).await?;
+            let (entries, elapsed) = admin::rebuild_timeline(&self.backend, user, &message.request_id).await?;
             event::timeline_rebuilt(&user, entries, elapsed);
             Ok(v1::RebuildTimelineResponse {
                 entries: convert::small_count(entries),
@@ -90,13 +89,13 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::RecountPostRequest>,
     ) -> Result<Response<v1::RecountPostResponse>, Status> {
-        let (caller, message) = open(request);
+        let (_, message) = open(request);
         answer(async {
             let mut fields = Fields::new();
             let post = fields.id("post_id", &message.post_id);
             fields.request_id(&message.request_id);
             fields.check()?;
-            let (before, after) = admin::recount_post(&self.backend, &caller, post, &message.request_id).await?;
+            let (before, after) = admin::recount_post(&self.backend, post, &message.request_id).await?;
             Ok(v1::RecountPostResponse {
                 before: Some(convert::post::post_counts(before)),
                 after: Some(convert::post::post_counts(after)),
@@ -127,13 +126,13 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::ReplayDeadLetterRequest>,
     ) -> Result<Response<v1::ReplayDeadLetterResponse>, Status> {
-        let (caller, message) = open(request);
+        let (_, message) = open(request);
         answer(async {
             let mut fields = Fields::new();
             let id = fields.id("event_id", &message.event_id);
             fields.request_id(&message.request_id);
             fields.check()?;
-            let replayed = admin::replay_dead_letter(&self.backend, &caller, id, &message.request_id).await?;
+            let replayed = admin::replay_dead_letter(&self.backend, id, &message.request_id).await?;
             event::dead_letter_replayed(&replayed.id);
             Ok(v1::ReplayDeadLetterResponse {
                 event_id: replayed.id.to_string(),

@@ -1,0 +1,65 @@
+//! What this process knows of tokens and sessions without asking the store.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tracing::Instrument;
+
+use super::revocations::{Revocations, TokenCache};
+use crate::backend::{Backend, Channel, WakeKind};
+use crate::error::{Error, Result};
+use crate::id::{SessionId, UserId};
+
+/// The sessions revoked lately and the tokens verified lately.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub(super) revocations: Revocations,
+    pub(super) cache: TokenCache,
+}
+
+impl Known {
+    /// Runs what commits revocations and enters them to its end, also where its caller goes away between the two: a deadline or a
+    /// client that hangs up must not leave the tokens of a revoked session valid.
+    pub(super) async fn uncut<T, F>(self: &Arc<Self>, backend: &Backend, work: impl FnOnce(Backend, Arc<Self>) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let work = work(backend.clone(), Arc::clone(self));
+        tokio::spawn(work.in_current_span()).await.map_err(|error| {
+            tracing::error!(%error, "a change of sessions broke off");
+            Error::internal()
+        })?
+    }
+
+    /// Revokes a session of the user and makes that hold here; whether there was a live one to revoke.
+    pub(super) async fn revoke(self: &Arc<Self>, backend: &Backend, user: UserId, session: SessionId) -> Result<bool> {
+        self.uncut(backend, move |backend, known| async move {
+            let is_ended = backend.store.revoke_session(user, session).await?;
+            if is_ended {
+                known.enter_revoked(&backend, user, &[session]);
+            }
+            Ok(is_ended)
+        })
+        .await
+    }
+
+    /// Makes revocations that the store has acknowledged hold for every request and stream of this process.
+    pub(super) fn enter_revoked(&self, backend: &Backend, user: UserId, sessions: &[SessionId]) {
+        let now = backend.clock.now();
+        for session in sessions {
+            if self.revocations.insert(*session, now) {
+                self.cache.clear();
+            }
+        }
+        if !sessions.is_empty() {
+            backend.signals.wake(Channel::Sessions(user), WakeKind::SessionRevoked);
+        }
+    }
+
+    /// Makes revocations hold of which only the user is known: every token asks the store again, every stream of the user too.
+    pub(super) fn ask_again(&self, backend: &Backend, user: UserId) {
+        self.cache.clear();
+        backend.signals.wake(Channel::Sessions(user), WakeKind::SessionRevoked);
+    }
+}
