@@ -93,7 +93,17 @@ impl App {
         let endpoint = access
             .admin_endpoint
             .as_deref()
-            .unwrap_or(selected.context.admin_endpoint());
+            .or(selected.context.admin_endpoint())
+            .ok_or_else(|| {
+                Failure::usage(format!(
+                    "context {} does not say where the AdminService of {} is",
+                    selected.name, selected.context.endpoint
+                ))
+                .hint(format!(
+                    "name it with --admin-endpoint, or once and for all with `socialctl context set {} --admin-endpoint URL`",
+                    selected.name
+                ))
+            })?;
         let path = access.admin_token_file.as_ref().or(selected.context.admin_token_file.as_ref()).ok_or_else(|| {
             Failure::new(Exit::Unauthenticated, "admin commands need the server's admin token").hint(format!(
                 "name the file `admin.token` of the server's data folder with --admin-token-file, or once and for all with \
@@ -114,9 +124,9 @@ impl App {
     /// Where every client of a context begins.
     pub(crate) fn builder(&self, context: &Context, endpoint: &str) -> Result<ClientBuilder> {
         if travels_in_the_clear(endpoint) {
-            self.output.note(&format!(
+            self.output.warn(&format!(
                 "warning: {endpoint} is not encrypted; passwords and tokens can be read on the way"
-            ))?;
+            ));
         }
         let mut builder = Client::builder()
             .endpoint(endpoint)
@@ -240,16 +250,20 @@ fn authority(endpoint: &str) -> &str {
 }
 
 fn travels_in_the_clear(endpoint: &str) -> bool {
+    endpoint.starts_with("http://") && !is_loopback(endpoint)
+}
+
+/// Whether a URL leads to this machine by its very text.
+pub(crate) fn is_loopback(endpoint: &str) -> bool {
     let authority = authority(endpoint);
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => authority.split(':').next().unwrap_or(authority),
     };
-    let local = host == "localhost"
+    host == "localhost"
         || host
             .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    endpoint.starts_with("http://") && !local
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// A handle as the server writes it: without `@`, in lower case.

@@ -101,7 +101,7 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<()> {
 async fn register(app: &App, args: Register) -> Result<()> {
     let selected = app.selected()?;
     let client = app.anonymous(&selected)?;
-    let password = args.password.fresh()?;
+    let password = args.password.fresh().await?;
     let call = client
         .auth()
         .register(plain_handle(&args.handle), password)
@@ -121,7 +121,7 @@ async fn register(app: &App, args: Register) -> Result<()> {
 async fn login(app: &App, args: Login) -> Result<()> {
     let selected = app.selected()?;
     let client = app.anonymous(&selected)?;
-    let password = args.password.current()?;
+    let password = args.password.current().await?;
     let user = client
         .auth()
         .login(plain_handle(&args.handle), password)
@@ -210,7 +210,7 @@ async fn change_password(app: &App, source: PasswordSource) -> Result<()> {
         return Err(Failure::new(Exit::Unauthenticated, "nobody is logged in")
             .hint("log in with `socialctl auth login HANDLE`"));
     }
-    let (current_password, new_password) = source.change()?;
+    let (current_password, new_password) = source.change().await?;
     let revoked = client.auth().change_password(current_password, new_password).await?;
     app.output.item(
         &Facts::new(revoked.to_string())

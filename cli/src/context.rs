@@ -28,7 +28,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "HANDLE")]
         user: Option<String>,
     },
-    /// Make a context, or change one; --endpoint is the URL of its server, and a new one forgets the logins
+    /// Make a context, or change one; --endpoint is the URL of its server, and a new one forgets logins and admin access
     #[command(visible_alias = "add")]
     #[command(after_help = "\
 Examples:
@@ -168,6 +168,8 @@ fn set(app: &App, args: Set) -> Result<()> {
             // Tokens of one server are never sent to another.
             context.users.clear();
             context.user = None;
+            context.admin_endpoint = None;
+            context.admin_token_file = None;
             context.endpoint = url;
         }
         context.ca_file = ca_file.or(context.ca_file.take());
@@ -210,7 +212,7 @@ struct Shown {
     current: bool,
     endpoint: String,
     ca_file: Option<PathBuf>,
-    admin_endpoint: String,
+    admin_endpoint: Option<String>,
     admin_token_file: Option<PathBuf>,
     user: Option<String>,
     users: Vec<String>,
@@ -223,7 +225,7 @@ impl Shown {
             current: contexts.current() == name,
             endpoint: context.endpoint.clone(),
             ca_file: context.ca_file.clone(),
-            admin_endpoint: context.admin_endpoint().to_owned(),
+            admin_endpoint: context.admin_endpoint().map(str::to_owned),
             admin_token_file: context.admin_token_file.clone(),
             user: context.user.clone(),
             users: context.users.keys().cloned().collect(),
@@ -278,7 +280,10 @@ impl Show for Shown {
             ("current", Cell::yes_no(self.current)),
             ("endpoint", Cell::plain(&self.endpoint)),
             ("ca file", path(&self.ca_file)),
-            ("admin endpoint", Cell::plain(&self.admin_endpoint)),
+            (
+                "admin endpoint",
+                self.admin_endpoint.as_ref().map_or_else(|| Cell::dim("-"), Cell::plain),
+            ),
             ("admin token file", path(&self.admin_token_file)),
             (
                 "user",

@@ -109,17 +109,18 @@ impl Failure {
 }
 
 /// Several lines: `error: what`, an indented line for each reason, `hint: what to do next`. Empty for a failure that is to be quiet.
+/// Nothing in it can steer a terminal, whoever wrote it.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.what.is_empty() {
             return Ok(());
         }
-        write!(f, "error: {}", self.what)?;
+        write!(f, "error: {}", text::block(&self.what))?;
         for why in &self.why {
-            write!(f, "\n  {why}")?;
+            write!(f, "\n  {}", text::block(why))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n hint: {hint}")?;
+            write!(f, "\n hint: {}", text::block(hint))?;
         }
         Ok(())
     }
@@ -151,7 +152,7 @@ impl From<&Error> for Failure {
         let reason = if error.reason_name().is_empty() {
             String::new()
         } else {
-            format!(" [{}]", error.reason_name())
+            format!(" [{}]", text::line(error.reason_name()))
         };
         let mut failure = Self::new(exit_of(error), format!("{}{reason}", text::line(&message)));
         for violation in error.field_violations() {
@@ -266,5 +267,19 @@ fn origin_hint(error: &Error) -> Option<&'static str> {
         Origin::Deadline => Some("try again; --deadline SECONDS waits for longer"),
         Origin::TokenStore => Some("check the file of contexts: `socialctl context list` prints its path"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_failure_can_steer_the_terminal() {
+        let failure = Failure::new(Exit::NotFound, "no such comment: \x1b[2J")
+            .because("why\u{9b}")
+            .hint("hint\x07");
+        let text = failure.to_string();
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
     }
 }

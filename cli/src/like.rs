@@ -138,7 +138,7 @@ fn print(app: &App, event: &CountsEvent) -> Result<()> {
                 let ids: String = changed
                     .counts
                     .iter()
-                    .map(|entry| format!("{}\n", entry.post_id))
+                    .map(|entry| text::line(&entry.post_id) + "\n")
                     .collect();
                 app.output.print(&ids)
             }

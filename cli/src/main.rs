@@ -17,11 +17,13 @@ mod output;
 mod password;
 mod post;
 mod progress;
+mod terminal;
 mod timeline;
 mod user;
 mod watch;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::task::Poll;
 
 use clap::Parser as _;
 
@@ -67,15 +69,24 @@ fn start() -> Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    runtime.block_on(until_interrupted(cli))
+    let outcome = runtime.block_on(until_interrupted(cli));
+    // A thread that waits for somebody to type would be waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Runs the command, or as much of it as there is time for until Ctrl-C.
 async fn until_interrupted(cli: Cli) -> Result<()> {
+    let mut interrupt = Box::pin(tokio::signal::ctrl_c());
+    // The first look at it takes the signal on, before the command can turn the echo of the terminal off.
+    if let Poll::Ready(outcome) = futures::poll!(&mut interrupt) {
+        outcome?;
+    }
     let command = Box::pin(run(cli));
     tokio::select! {
         outcome = command => outcome,
-        interrupt = tokio::signal::ctrl_c() => {
+        interrupt = interrupt => {
+            terminal::give_back().await;
             interrupt?;
             if io::stderr().is_terminal() {
                 // The terminal has written `^C`.

@@ -105,7 +105,7 @@ impl Output {
             Format::Table => self.print(&table::card(item.card(SystemTime::now()), self.surface)),
             Format::Json => self.print(&pretty(&item.wire())?),
             Format::Jsonl => self.print(&compact(&item.wire())?),
-            Format::Id => self.print(&(item.id() + "\n")),
+            Format::Id => self.print(&(text::line(&item.id()) + "\n")),
         }
     }
 
@@ -153,10 +153,16 @@ impl Output {
     /// A line for people that is no result: nothing in the formats for programs.
     pub(crate) fn note(&self, text: &str) -> Result<()> {
         if self.format == Format::Table && !self.quiet {
-            // Nobody is served by an error because a remark could not be made.
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            remark(text);
         }
         Ok(())
+    }
+
+    /// A line about a danger: in every format, and dropped by `quiet` alone.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.quiet {
+            remark(text);
+        }
     }
 
     /// Faint text, where there are colours.
@@ -181,6 +187,12 @@ impl Output {
     pub(crate) fn shows_progress(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()
     }
+}
+
+/// A line on stderr, which may hold text of others.
+fn remark(text: &str) {
+    // Nobody is served by an error because a remark could not be made.
+    let _ = writeln!(io::stderr().lock(), "{}", text::line(text));
 }
 
 /// The outcome of a command that is no message of the contract: names and values, in their order.

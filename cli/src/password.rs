@@ -4,7 +4,10 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use clap::Args;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
+use crate::terminal;
+
+const NEW_PASSWORD: &str = "New password (8 bytes or more): ";
 
 /// How a password is given.
 #[derive(Clone, Copy, Debug, Args)]
@@ -16,24 +19,23 @@ pub(crate) struct PasswordSource {
 
 impl PasswordSource {
     /// The password of an account that is there.
-    pub(crate) fn current(self) -> Result<String> {
-        self.first("SOCIALCTL_PASSWORD", || prompt("Password: "))
+    pub(crate) async fn current(self) -> Result<String> {
+        aside(move || self.first("SOCIALCTL_PASSWORD", || prompt("Password: "))).await
     }
 
     /// The password of a new account, typed twice where somebody types.
-    pub(crate) fn fresh(self) -> Result<String> {
-        self.first("SOCIALCTL_PASSWORD", || {
-            prompt_twice("New password (8 bytes or more): ")
-        })
+    pub(crate) async fn fresh(self) -> Result<String> {
+        aside(move || self.first("SOCIALCTL_PASSWORD", || prompt_twice(NEW_PASSWORD))).await
     }
 
     /// The password until now, and the one from now on. From stdin they are the first two lines.
-    pub(crate) fn change(self) -> Result<(String, String)> {
-        let current = self.first("SOCIALCTL_PASSWORD", || prompt("Current password: "))?;
-        let new = self.first("SOCIALCTL_NEW_PASSWORD", || {
-            prompt_twice("New password (8 bytes or more): ")
-        })?;
-        Ok((current, new))
+    pub(crate) async fn change(self) -> Result<(String, String)> {
+        aside(move || {
+            let current = self.first("SOCIALCTL_PASSWORD", || prompt("Current password: "))?;
+            let new = self.first("SOCIALCTL_NEW_PASSWORD", || prompt_twice(NEW_PASSWORD))?;
+            Ok((current, new))
+        })
+        .await
     }
 
     fn first(self, variable: &str, ask: impl FnOnce() -> Result<String>) -> Result<String> {
@@ -47,6 +49,13 @@ impl PasswordSource {
                 .hint(format!("pipe it in with --password-stdin, or set {variable}"))),
         }
     }
+}
+
+/// Reads on a thread of its own, so that Ctrl-C is noticed meanwhile.
+async fn aside<T: Send + 'static>(read: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(read)
+        .await
+        .unwrap_or_else(|error| Err(Failure::new(Exit::Internal, format!("cannot read a password: {error}"))))
 }
 
 /// Stdin keeps what it has read ahead, so that the next line is still there.
@@ -64,7 +73,7 @@ fn line_of_stdin() -> Result<String> {
 }
 
 fn prompt(text: &str) -> Result<String> {
-    rpassword::prompt_password(text).map_err(|error| match error.kind() {
+    terminal::without_echo(|| rpassword::prompt_password(text)).map_err(|error| match error.kind() {
         io::ErrorKind::Interrupted => Failure::from(error),
         _ => Failure::usage(format!("cannot ask for a password: {error}")).hint("pipe it in with --password-stdin"),
     })

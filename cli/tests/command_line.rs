@@ -192,6 +192,38 @@ fn admin_commands_ask_for_the_token_file() {
 }
 
 #[test]
+fn an_admin_token_is_not_sent_to_whatever_listens_here() {
+    let ctl = Ctl::new();
+    std::fs::write(ctl.path("admin.token"), "token\n").unwrap();
+    let remote = ["context", "set", "far", "--endpoint", "https://social.invalid"];
+    ctl.ok(remote.into_iter().chain(["--admin-token-file", "admin.token"]));
+    let err = ctl.run(["--context", "far", "admin", "stats"]).fails(2);
+    assert!(err.contains("--admin-endpoint"), "{err}");
+    let moved = ctl.json(["context", "set", "far", "--endpoint", "http://127.0.0.1:1"]);
+    assert!(moved["admin_token_file"].is_null(), "it was another server's: {moved}");
+}
+
+#[test]
+fn a_warning_is_given_in_every_format() {
+    let ctl = Ctl::new();
+    for format in ["table", "json", "jsonl", "id"] {
+        let args = [
+            "--endpoint",
+            "http://social.invalid:1",
+            "--deadline",
+            "1",
+            "user",
+            "get",
+            "@ada",
+        ];
+        let loud = ctl.run(args.into_iter().chain(["-o", format]));
+        assert!(loud.err.contains("not encrypted"), "{format}: {loud:?}");
+        let quiet = ctl.run(args.into_iter().chain(["-o", format, "-q"]));
+        assert!(!quiet.err.contains("not encrypted"), "{format}: {quiet:?}");
+    }
+}
+
+#[test]
 fn a_file_to_import_is_checked_before_anything_is_sent() {
     let ctl = Ctl::new();
     std::fs::write(ctl.path("admin.token"), "token\n").unwrap();

@@ -1,5 +1,7 @@
 //! Ranges of rows and pages of answers.
 
+use futures::future::BoxFuture;
+
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -113,10 +115,10 @@ pub(crate) struct Round<T> {
 /// Fills a page of `size` items from a listing of which some rows are not shown. `look` reads a round of at most that many rows behind a
 /// key; there are rounds until the page is full, the listing ends or [`limits::PAGE_SCAN`] rows were looked at. Answers the items and the key to
 /// go on behind, `None` at the end.
-pub(crate) async fn fill<T>(
+pub(crate) async fn fill<'a, T>(
     size: usize,
     mut after: Option<u64>,
-    mut look: impl AsyncFnMut(Option<u64>, usize) -> Result<Round<T>>,
+    look: impl Fn(Option<u64>, usize) -> BoxFuture<'a, Result<Round<T>>>,
 ) -> Result<(Vec<T>, Option<u64>)> {
     let mut items = Vec::with_capacity(size);
     let mut scanned = 0;

@@ -19,7 +19,8 @@ Parts, in the order in which they run when none is named:
   conformance  the one suite of the stores, on every backend
   e2e          the real binaries over real sockets: server, Rust SDK, socialctl
 
-The last line is `N passed, N failed`; the exit code is 0 when nothing failed.";
+The last line is `N passed, N failed, N skipped`; the exit code is 0 when nothing failed. Skipped is what cannot be checked
+without a network, buf or npm, and tests that are marked as ignored.";
 
 /// A part of the tests: its name, and what runs it.
 type Part = (&'static str, fn() -> Tally);

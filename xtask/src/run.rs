@@ -53,6 +53,17 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
     }
 }
 
+/// Runs a command and gives what it wrote to stdout.
+pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>, String> {
+    announce(command);
+    let program = command.get_program().display().to_string();
+    match command.stdin(Stdio::null()).stderr(Stdio::inherit()).output() {
+        Ok(output) if output.status.success() => Ok(output.stdout),
+        Ok(output) => Err(format!("{program}: {}", output.status)),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}
+
 /// Runs a check, which counts as one.
 pub(crate) fn check(command: &mut Command) -> Tally {
     if succeeds(command) {

@@ -1,78 +1,167 @@
 //! The parts that run tests.
 //!
-//! Every command selects the whole workspace and differs only in the targets it names, and all of them use the same
-//! profile: so cargo builds every crate once, with one set of features, for all parts together.
+//! Which integration tests there are is asked of cargo, and each belongs to exactly one part: a new one runs without being
+//! entered anywhere. All commands build the whole workspace on the same profile: so cargo builds every crate once, with one
+//! set of features, for all parts together.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use cargo_metadata::{Message, Metadata, MetadataCommand};
 
 use crate::run;
 use crate::tally::Tally;
 
-/// Crates whose `tests/` folder drives real binaries over real sockets.
-const E2E: [&str; 3] = ["server", "sdk/rust", "cli"];
-/// Crates whose `tests/` folder needs nothing but the crate.
-const UNIT: [&str; 5] = ["proto", "core", "store", "observability", "xtask"];
-/// The suite of `store/tests` that is a part of its own.
-const CONFORMANCE: &str = "conformance";
+/// Packages whose `tests/` folder drives real binaries over real sockets.
+const E2E: [&str; 3] = ["social-server", "social-sdk", "socialctl"];
+/// The package and the target of the suite that is a part of its own.
+const CONFORMANCE: (&str, &str) = ("social-store", "conformance");
+
+/// The part that an integration test belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Unit,
+    Conformance,
+    E2e,
+}
+
+impl Part {
+    fn of(package: &str, target: &str) -> Self {
+        if E2E.contains(&package) {
+            Self::E2e
+        } else if (package, target) == CONFORMANCE {
+            Self::Conformance
+        } else {
+            Self::Unit
+        }
+    }
+}
 
 /// Tests inside the crates, integration tests that need no server, and doc tests.
 pub(crate) fn unit() -> Tally {
-    let mut command = cargo_test();
-    command.args(["--lib", "--bins", "--examples"]);
-    let folders = UNIT.iter().flat_map(|folder| tests_in(folder));
-    select(&mut command, folders.filter(|name| name != CONFORMANCE));
-    let mut tally = run::tests(&mut command);
-    tally += run::tests(cargo_test().arg("--doc"));
+    let mut tally = run::tests(cargo_test().args(["--workspace", "--lib", "--bins", "--examples"]));
+    tally += integration(Part::Unit, &[]);
+    tally += run::tests(cargo_test().args(["--workspace", "--doc"]));
     tally
 }
 
 /// The one suite of the stores; it prints how many cases ran on each backend.
 pub(crate) fn conformance() -> Tally {
-    run::tests(cargo_test().args(["--test", CONFORMANCE, "--", "--nocapture"]))
+    integration(Part::Conformance, &["--nocapture"])
 }
 
-/// Black-box tests. Selecting them has cargo build the binaries that they start, next to each other, before the first
-/// one runs.
+/// Black-box tests. Selecting those of the server has cargo build `social-server`, and those of socialctl `socialctl`, next
+/// to each other, before the first test runs: the SDK's and the CLI's tests start what was built from this very source.
 pub(crate) fn e2e() -> Tally {
-    let names: Vec<String> = E2E.iter().flat_map(|folder| tests_in(folder)).collect();
-    if names.is_empty() {
-        // Without a name cargo would run all there is, and nobody would see that these are missing.
-        println!("no end-to-end test was found in {E2E:?}");
-        return Tally::FAILED;
-    }
-    let mut command = cargo_test();
-    select(&mut command, names.into_iter());
     // What they measure and count is worth seeing also when they pass.
-    command.args(["--", "--show-output"]);
-    run::tests(&mut command)
+    integration(Part::E2e, &["--show-output"])
+}
+
+/// Builds the integration tests of a part, then runs them one after another.
+fn integration(part: Part, options: &[&str]) -> Tally {
+    let built = match metadata().map(|metadata| targets(&metadata, part)) {
+        // Without a name cargo would build all there is, and nobody would see that these are missing.
+        Ok(targets) if targets.is_empty() => Err(format!("no test of the part {part:?} was found")),
+        Ok(targets) => build(&targets),
+        Err(error) => Err(format!("cargo metadata: {error}")),
+    };
+    let programs = match built {
+        Ok(programs) => programs,
+        Err(why) => {
+            println!("{why}");
+            return Tally::FAILED;
+        }
+    };
+    let mut tally = Tally::default();
+    for ((home, _), program) in programs {
+        tally += run::tests(&mut start(&program, &home, options));
+    }
+    tally
+}
+
+/// An integration test: the folder of its package, and its name.
+type Target = (PathBuf, String);
+
+/// Builds integration tests, and gives their programs.
+///
+/// All tests of these names in the whole workspace are built, as all other parts build it: selecting single packages would
+/// build their dependencies again, with another set of features. Another package may have a test of the same name, which
+/// belongs to another part: so the programs are picked by package.
+fn build(targets: &BTreeSet<Target>) -> Result<BTreeMap<Target, PathBuf>, String> {
+    let mut command = cargo_test();
+    command.args(["--workspace", "--no-run", "--message-format", "json-render-diagnostics"]);
+    for name in targets.iter().map(|(_, name)| name).collect::<BTreeSet<_>>() {
+        command.args(["--test", name]);
+    }
+    let messages = run::output(&mut command)?;
+    let mut programs = BTreeMap::new();
+    for message in Message::parse_stream(messages.as_slice()) {
+        let Ok(Message::CompilerArtifact(artifact)) = message else {
+            continue;
+        };
+        let (Some(program), Some(home)) = (artifact.executable, artifact.manifest_path.parent()) else {
+            continue;
+        };
+        let target = (home.into(), artifact.target.name.clone());
+        if artifact.target.is_test() && targets.contains(&target) {
+            programs.insert(target, program.into());
+        }
+    }
+    match targets.iter().find(|target| !programs.contains_key(*target)) {
+        Some((home, name)) => Err(format!("the test {name} of {} was not built", home.display())),
+        None => Ok(programs),
+    }
+}
+
+/// Runs a test that was built, as cargo would.
+fn start(program: &Path, home: &Path, options: &[&str]) -> Command {
+    let mut command = run::command(program);
+    command.current_dir(home).env("CARGO_MANIFEST_DIR", home).args(options);
+    command
+}
+
+fn metadata() -> Result<Metadata, cargo_metadata::Error> {
+    MetadataCommand::new()
+        .current_dir(run::root())
+        .no_deps()
+        .other_options(["--locked".to_owned()])
+        .exec()
+}
+
+/// The integration tests of a part.
+fn targets(metadata: &Metadata, part: Part) -> BTreeSet<Target> {
+    let mut found = BTreeSet::new();
+    for package in metadata.workspace_packages() {
+        let home = package.manifest_path.parent().map(PathBuf::from).unwrap_or_default();
+        let tests = package.targets.iter().filter(|target| target.is_test());
+        let of_part = tests.filter(|target| Part::of(&package.name, &target.name) == part);
+        found.extend(of_part.map(|target| (home.clone(), target.name.clone())));
+    }
+    found
 }
 
 fn cargo_test() -> Command {
     let mut command = run::cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]);
+    command.args(["test", "--locked", "--no-fail-fast"]);
     command
 }
 
-fn select(command: &mut Command, names: impl Iterator<Item = String>) {
-    for name in names.collect::<BTreeSet<_>>() {
-        command.args(["--test", &name]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_integration_test_runs_once() {
+        let metadata = metadata().expect("metadata");
+        let mut runs = 0;
+        for part in [Part::Unit, Part::Conformance, Part::E2e] {
+            let targets = targets(&metadata, part);
+            assert!(!targets.is_empty(), "{part:?}");
+            runs += targets.len();
+        }
+        let packages = metadata.workspace_packages();
+        let targets = packages.iter().flat_map(|package| &package.targets);
+        assert_eq!(runs, targets.filter(|target| target.is_test()).count());
     }
-}
-
-/// The names of the integration tests of a crate: `tests/<name>.rs` and `tests/<name>/main.rs`.
-fn tests_in(folder: &str) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(run::root().join(folder).join("tests")) else {
-        return Vec::new();
-    };
-    entries.flatten().filter_map(|entry| test_name(&entry.path())).collect()
-}
-
-fn test_name(path: &Path) -> Option<String> {
-    let is_test = path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file();
-    is_test
-        .then(|| path.file_stem().map(|name| name.to_string_lossy().into_owned()))
-        .flatten()
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use social_sdk::{Credentials, DEFAULT_ADMIN_ENDPOINT, StoreLock, TokenStore};
 
+use crate::app::is_loopback;
 use crate::failure::{Exit, Failure, Result};
 
 /// The context that is used while the file has none.
@@ -39,7 +40,7 @@ pub(crate) struct Context {
     /// PEM file of certificates to trust instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// URL of the server's AdminService; None means the default.
+    /// URL of the server's AdminService; None means the default of a server on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) admin_endpoint: Option<String>,
     /// File that holds the admin token.
@@ -66,9 +67,11 @@ impl Context {
         }
     }
 
-    /// URL of the server's AdminService.
-    pub(crate) fn admin_endpoint(&self) -> &str {
-        self.admin_endpoint.as_deref().unwrap_or(DEFAULT_ADMIN_ENDPOINT)
+    /// URL of the server's AdminService. There is a default only for a server on this machine: the admin token of another
+    /// one must not be sent to whatever listens here.
+    pub(crate) fn admin_endpoint(&self) -> Option<&str> {
+        let default = is_loopback(&self.endpoint).then_some(DEFAULT_ADMIN_ENDPOINT);
+        self.admin_endpoint.as_deref().or(default)
     }
 }
 
@@ -317,7 +320,22 @@ mod tests {
             .expect("written");
         let contexts = store.load().expect("read");
         assert_eq!(contexts.current(), "here");
-        assert_eq!(contexts.contexts["here"].admin_endpoint(), DEFAULT_ADMIN_ENDPOINT);
+        assert_eq!(contexts.contexts["here"].admin_endpoint(), Some(DEFAULT_ADMIN_ENDPOINT));
+    }
+
+    #[test]
+    fn only_a_server_on_this_machine_has_a_default_for_its_admin_service() {
+        let mut context = Context::new("https://social.example");
+        assert_eq!(context.admin_endpoint(), None);
+        context.admin_endpoint = Some("https://social.example:2".into());
+        assert_eq!(context.admin_endpoint(), Some("https://social.example:2"));
+        for here in ["http://127.0.0.1:7", "http://localhost:7", "https://[::1]:7"] {
+            assert_eq!(
+                Context::new(here).admin_endpoint(),
+                Some(DEFAULT_ADMIN_ENDPOINT),
+                "{here}"
+            );
+        }
     }
 
     #[test]

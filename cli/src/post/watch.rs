@@ -32,7 +32,7 @@ fn print(app: &App, event: &PostEvent) -> Result<()> {
         Format::Json => app.output.print(&crate::output::pretty(&Named(event))?),
         Format::Jsonl => app.output.print(&crate::output::compact(&Named(event))?),
         Format::Id => match event {
-            PostEvent::CommentCreated(comment) => app.output.print(&format!("{}\n", comment.id)),
+            PostEvent::CommentCreated(comment) => app.output.print(&(text::line(&comment.id) + "\n")),
             _ => Ok(()),
         },
     }

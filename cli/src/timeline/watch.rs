@@ -50,7 +50,7 @@ fn print(app: &App, event: &HomeEvent) -> Result<()> {
             HomeEvent::Added {
                 item: v1::TimelineItem { post: Some(post), .. },
                 ..
-            } => app.output.print(&format!("{}\n", post.id)),
+            } => app.output.print(&(text::line(&post.id) + "\n")),
             _ => Ok(()),
         },
     }

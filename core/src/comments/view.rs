@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+
 use super::Comment;
 use crate::access;
 use crate::backend::Backend;
@@ -67,18 +69,21 @@ pub async fn list(
             .filter(|parent| parent.post == post)
             .ok_or_else(Error::comment_not_found)?;
     }
-    let look = async |after, wanted| {
-        let found = backend
-            .store
-            .list_comments(post, parent, Range::oldest(after, wanted))
-            .await?;
-        let (rows, last) = (found.len(), found.last().map(|comment| comment.id.0));
-        let shown = present(backend, viewer, found).await?;
-        Ok(Round {
-            rows,
-            last,
-            shown: shown.into_iter().map(|view| (view.comment.id.0, view)).collect(),
-        })
+    let look = |after, wanted| {
+        async move {
+            let found = backend
+                .store
+                .list_comments(post, parent, Range::oldest(after, wanted))
+                .await?;
+            let (rows, last) = (found.len(), found.last().map(|comment| comment.id.0));
+            let shown = present(backend, viewer, found).await?;
+            Ok(Round {
+                rows,
+                last,
+                shown: shown.into_iter().map(|view| (view.comment.id.0, view)).collect(),
+            })
+        }
+        .boxed()
     };
     let (shown, next) = fill(size, after, look).await?;
     Ok(Listed::new(shown, next, &binding))

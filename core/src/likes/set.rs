@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+
 use super::Like;
 use crate::access;
 use crate::backend::{Backend, Channel, WakeKind};
@@ -102,13 +104,16 @@ pub async fn list_by_user(
     {
         return Ok(Listed::new(Vec::new(), None, &binding));
     }
-    let look = async |after, wanted| {
-        let likes = backend.store.user_likes(user, Range::newest(after, wanted)).await?;
-        Ok(Round {
-            rows: likes.len(),
-            last: likes.last().map(|like| like.since),
-            shown: liked_posts(backend, viewer, &likes).await?,
-        })
+    let look = |after, wanted| {
+        async move {
+            let likes = backend.store.user_likes(user, Range::newest(after, wanted)).await?;
+            Ok(Round {
+                rows: likes.len(),
+                last: likes.last().map(|like| like.since),
+                shown: liked_posts(backend, viewer, &likes).await?,
+            })
+        }
+        .boxed()
     };
     let (shown, next) = fill(size, after, look).await?;
     Ok(Listed::new(shown, next, &binding))

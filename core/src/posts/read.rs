@@ -2,6 +2,8 @@
 
 use super::view::{self, PostView, Relations};
 use super::{Post, Revision, Visibility};
+use futures::FutureExt as _;
+
 use crate::access;
 use crate::backend::Backend;
 use crate::cursor::{Binding, Listed, PageRequest};
@@ -79,21 +81,25 @@ pub async fn list_by_user(
         return Err(Error::user_not_found());
     }
     let relations = Relations::load(backend, viewer, [author].into_iter()).await?;
-    let look = async |after, wanted| {
-        let ids = backend.store.user_posts(author, Range::newest(after, wanted)).await?;
-        let posts = backend.store.posts(&ids).await?.into_iter().flatten();
-        let shown = posts
-            .filter(|post| access::may_read(viewer, post, &relations.to(author)))
-            .filter(|post| !(exclude_replies && post.in_reply_to.is_some()));
-        Ok(Round {
-            rows: ids.len(),
-            last: ids.last().map(|id| id.0),
-            shown: shown.map(|post| (post.id.0, post)).collect(),
-        })
+    let relations = &relations;
+    let look = |after, wanted| {
+        async move {
+            let ids = backend.store.user_posts(author, Range::newest(after, wanted)).await?;
+            let posts = backend.store.posts(&ids).await?.into_iter().flatten();
+            let shown = posts
+                .filter(|post| access::may_read(viewer, post, &relations.to(author)))
+                .filter(|post| !(exclude_replies && post.in_reply_to.is_some()));
+            Ok(Round {
+                rows: ids.len(),
+                last: ids.last().map(|id| id.0),
+                shown: shown.map(|post| (post.id.0, post)).collect(),
+            })
+        }
+        .boxed()
     };
     let (shown, next) = fill(size, after, look).await?;
     Ok(Listed::new(
-        view::hydrate(backend, viewer, shown, &relations).await?,
+        view::hydrate(backend, viewer, shown, relations).await?,
         next,
         &binding,
     ))

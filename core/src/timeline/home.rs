@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+
 use super::ready::{Arrivals, Reader};
 use crate::backend::Backend;
 use crate::cursor::{Binding, Cursor, HomePlace, PageRequest};
@@ -55,7 +57,7 @@ pub async fn home(backend: &Backend, caller: &Caller, request: HomeRequest<'_>) 
         exclude_replies: request.exclude_replies,
         size,
     };
-    let (turned, reset) = match &place.newer_than {
+    let ((posts, next), reset) = match &place.newer_than {
         None => (walk.everything(place.before).await?, false),
         Some(cursor) => match reader.since(cursor).await? {
             Arrivals::Posts(posts) => (walk.among(&posts, place.before).await?, false),
@@ -63,15 +65,15 @@ pub async fn home(backend: &Backend, caller: &Caller, request: HomeRequest<'_>) 
         },
     };
     let newer_than = place.newer_than.filter(|_| !reset);
-    let next_page_token = turned.next.map_or_else(String::new, |before| {
+    let next_page_token = next.map_or_else(String::new, |before| {
         let before = Some(PostId(before));
         HomePlace { before, newer_than }.seal(&binding)
     });
     Ok(HomePage {
-        items: reader.show(caller.viewer, turned.posts).await?,
+        items: reader.show(caller.viewer, posts).await?,
         next_page_token,
         head_cursor: reader.cursor().seal(&binding),
-        rebuilding: turned.rebuilding,
+        rebuilding: reader.is_rebuilding(),
         reset,
     })
 }
@@ -94,43 +96,29 @@ struct Walk<'a> {
     size: usize,
 }
 
-/// A page before it is hydrated.
-struct Turned {
-    posts: Vec<Arc<Post>>,
-    next: Option<u64>,
-    rebuilding: bool,
-}
+/// A page before it is hydrated, and the key to go on behind.
+type Turned = (Vec<Arc<Post>>, Option<u64>);
 
 impl Walk<'_> {
     /// A page of the whole timeline below `before`.
     async fn everything(&self, before: Option<PostId>) -> Result<Turned> {
-        let mut rebuilding = false;
-        let look = async |before: Option<u64>, wanted| {
-            let stretch = self.reader.stretch(before.map(PostId), wanted).await?;
-            rebuilding |= stretch.rebuilding;
-            self.round(&stretch.posts).await
+        let look = |before: Option<u64>, wanted| {
+            async move {
+                let ids = self.reader.stretch(before.map(PostId), wanted).await?;
+                self.round(&ids).await
+            }
+            .boxed()
         };
-        let (posts, next) = fill(self.size, before.map(|before| before.0), look).await?;
-        Ok(Turned {
-            posts,
-            next,
-            rebuilding,
-        })
+        fill(self.size, before.map(|before| before.0), look).await
     }
 
     /// A page of these posts, newest first, below `before`.
     async fn among(&self, ids: &[PostId], before: Option<PostId>) -> Result<Turned> {
-        let look = async |before: Option<u64>, wanted: usize| {
+        let look = |before: Option<u64>, wanted: usize| {
             let start = before.map_or(0, |before| ids.partition_point(|id| id.0 >= before));
-            self.round(&ids[start..ids.len().min(start + wanted)]).await
+            self.round(&ids[start..ids.len().min(start + wanted)]).boxed()
         };
-        let (posts, next) = fill(self.size, before.map(|before| before.0), look).await?;
-        let rebuilding = false;
-        Ok(Turned {
-            posts,
-            next,
-            rebuilding,
-        })
+        fill(self.size, before.map(|before| before.0), look).await
     }
 
     async fn round(&self, ids: &[PostId]) -> Result<Round<Arc<Post>>> {

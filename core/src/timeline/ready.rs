@@ -35,13 +35,6 @@ pub(super) struct Reader<'a> {
     pub(super) pulled: Arc<Vec<PulledAuthor>>,
 }
 
-/// A stretch of the timeline, and whether it came from a ready one.
-pub(super) struct Stretch {
-    /// Posts, newest first, at most as many as asked for; fewer is the end.
-    pub(super) posts: Vec<PostId>,
-    pub(super) rebuilding: bool,
-}
-
 /// What became visible after a cursor.
 pub(super) enum Arrivals {
     /// These posts, newest first.
@@ -66,6 +59,11 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Whether another caller was still filling the timeline: what is read then is merged from truth.
+    pub(super) fn is_rebuilding(&self) -> bool {
+        self.head == NO_GENERATION
+    }
+
     /// A cursor for what is visible now.
     pub(super) fn cursor(&self) -> Cursor {
         Cursor {
@@ -76,11 +74,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The newest `limit` entries below `before`, from the ready timeline, the pulled authors and, below what is ready, from truth.
-    pub(super) async fn stretch(&self, before: Option<PostId>, limit: usize) -> Result<Stretch> {
+    pub(super) async fn stretch(&self, before: Option<PostId>, limit: usize) -> Result<Vec<PostId>> {
         let Some(slice) = self.backend.timelines.read(self.viewer, before, limit).await? else {
-            let posts = merge::newest(self.backend, self.viewer, &self.following, before, limit).await?;
-            let rebuilding = true;
-            return Ok(Stretch { posts, rebuilding });
+            return merge::newest(self.backend, self.viewer, &self.following, before, limit).await;
         };
         let is_full = slice.posts.len() == limit;
         let from = if is_full {
@@ -107,8 +103,7 @@ impl<'a> Reader<'a> {
             );
         }
         posts.truncate(limit);
-        let rebuilding = false;
-        Ok(Stretch { posts, rebuilding })
+        Ok(posts)
     }
 
     /// What became visible after a cursor, at most [`limits::TIMELINE_ENTRIES`].
@@ -120,8 +115,8 @@ impl<'a> Reader<'a> {
             Some(Since::Arrived(slice)) => slice.posts,
             Some(Since::Dropped { .. }) => return Ok(Arrivals::Reset),
             Some(Since::OtherGeneration) | None => {
-                let stretch = self.stretch(None, limits::TIMELINE_ENTRIES).await?;
-                self.unsettled_at(cursor.horizon, stretch.posts).await?
+                let kept = self.stretch(None, limits::TIMELINE_ENTRIES).await?;
+                self.unsettled_at(cursor.horizon, kept).await?
             }
         };
         let after_cursor = PostId(cursor.horizon.visible.0.saturating_add(1));

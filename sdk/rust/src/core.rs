@@ -167,13 +167,19 @@ impl Core {
 }
 
 impl Transport {
-    /// A call that no credentials go with.
-    pub(crate) async fn unary_with_retries<M: Rpc>(&self, message: M, deadline: Instant) -> Result<M::Response, Error> {
+    /// A call that no credentials go with. `attempt_timeout` bounds each attempt, `deadline` all of them.
+    pub(crate) async fn unary_with_retries<M: Rpc>(
+        &self,
+        message: M,
+        deadline: Instant,
+        attempt_timeout: Duration,
+    ) -> Result<M::Response, Error> {
         self.budget.deposit();
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.unary(message.clone(), None, deadline).await {
+            let attempt_deadline = deadline.min(Instant::now() + attempt_timeout);
+            match self.unary(message.clone(), None, attempt_deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if self.may_retry(&error, M::REPEATABLE, attempts, deadline).await => {}
                 Err(error) => return Err(error.with_attempts(attempts)),

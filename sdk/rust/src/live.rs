@@ -258,7 +258,7 @@ impl<F: Feed> Driver<F> {
         let bound = if self.was_connected {
             self.max_reconnects
         } else {
-            Some(self.core.transport.policy.max_attempts - 1)
+            Some(self.core.transport.policy.max_attempts.saturating_sub(1))
         };
         if bound.is_some_and(|bound| self.failures > bound) {
             return false;

@@ -14,7 +14,7 @@ use crate::{Error, Reason};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// How often a call is tried at most, the first time included; 1 turns retries off. Default 5.
+    /// How often a call is tried at most, the first time included; 1 turns retries off, and so does 0. Default 5.
     pub max_attempts: u32,
     /// Backoff before the second attempt; it doubles with each. Default 100 ms.
     pub base_backoff: Duration,

@@ -17,6 +17,8 @@ use crate::{Credentials, Error, Reason, TokenStore};
 /// Bound of one exchange of tokens with all its attempts. Below the 30 s within which the server takes a repetition of the
 /// same exchange for what it is.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bound of one attempt, so that one that is never answered leaves time for others.
+const REFRESH_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to leave an exchange alone that failed while the token at hand is still good.
 const REFRESH_REST: Duration = Duration::from_secs(5);
 /// How often to look whether another process is done with its exchange.
@@ -201,7 +203,8 @@ impl Session {
             refresh_token: stale.credentials.refresh_token().to_owned(),
             request_id: stale.credentials.refresh_request_id().to_string(),
         };
-        match transport.unary_with_retries(request, deadline).await {
+        let exchange = transport.unary_with_retries(request, deadline, REFRESH_ATTEMPT_TIMEOUT);
+        match exchange.await {
             Ok(answer) => self.keep(stale, stale.credentials.refreshed(answer.tokens)?).await,
             Err(error) => {
                 if error.is_logged_out() {

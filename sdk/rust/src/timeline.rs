@@ -177,7 +177,8 @@ impl SubscribeHome {
     reason = "most events are the large one, and none is kept"
 )]
 pub enum HomeEvent {
-    /// The stream is connected. After a reconnect it goes on where it was, and leaves nothing out.
+    /// The stream is connected. After a reconnect it goes on where it was, and leaves no post out. Removals and counts of
+    /// the time without a connection are never told: who keeps posts reads them anew, or their home timeline.
     Connected {
         /// It was connected before.
         reconnected: bool,
@@ -191,7 +192,7 @@ pub enum HomeEvent {
         /// Its id is below one that was given earlier: it belongs further down, where its id says.
         late: bool,
     },
-    /// Posts are no longer visible.
+    /// Posts are no longer visible. Not told of posts that vanished while there was no connection.
     Removed(Vec<String>),
     /// Counts of posts that were given lately changed.
     CountsUpdated(Vec<v1::PostCountsEntry>),

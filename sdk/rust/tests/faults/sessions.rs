@@ -336,3 +336,28 @@ async fn a_store_that_cannot_be_written_does_not_end_the_session() {
     let error = client.auth().login("ann", "a password").await.expect_err("full");
     assert_eq!(error.origin(), Origin::TokenStore);
 }
+
+#[tokio::test]
+async fn an_attempt_that_stalls_leaves_time_for_another() {
+    let fake = Fake::default();
+    let client = logged_in(&fake, MINUTES).await;
+    accept_from(&fake, 1);
+    let seen = Seen::new();
+    let notes = seen.clone();
+    fake.unary::<v1::RefreshTokenRequest>(move |request: Request<v1::RefreshTokenRequest>| {
+        let nth = notes.note(request.into_inner().request_id);
+        async move {
+            if nth == 1 {
+                std::future::pending::<()>().await;
+            }
+            Ok(v1::RefreshTokenResponse {
+                tokens: Some(tokens(1, MINUTES)),
+            })
+        }
+    });
+    let answer = client.timeline().marker().timeout(Duration::from_secs(15)).await;
+    answer.expect("answered");
+    let ids = seen.all();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids[0], ids[1], "both are the same exchange");
+}

@@ -1,7 +1,7 @@
 //! The other streams: one post, counts, exports.
 
 use futures::{StreamExt, TryStreamExt};
-use social_sdk::{Code, CountsEvent, Error, Origin, PostEvent, Reason, v1};
+use social_sdk::{Client, Code, CountsEvent, Error, Origin, PostEvent, Reason, RetryPolicy, v1};
 
 use crate::fake::{Fake, MINUTES, Step, USER, logged_in, refusal, script};
 
@@ -159,4 +159,18 @@ async fn an_export_that_gets_nowhere_gives_up() {
     let outcome: Result<Vec<_>, Error> = client.graph().stream_followers(USER).stream().try_collect().await;
     assert_eq!(outcome.expect_err("refused").reason(), Reason::ShuttingDown);
     assert_eq!(seen.count(), 5);
+}
+
+#[tokio::test]
+async fn no_attempts_are_one_attempt() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let away = gone.local_addr().expect("an address");
+    drop(gone);
+    let client = Client::builder()
+        .endpoint(format!("http://{away}"))
+        .retry(RetryPolicy::default().max_attempts(0))
+        .build()
+        .expect("a client");
+    let events: Vec<_> = client.posts().subscribe(POST).collect().await;
+    assert!(matches!(events.as_slice(), [Err(_)]), "{events:?}");
 }
