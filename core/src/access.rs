@@ -103,22 +103,6 @@ impl Rule {
     }
 }
 
-/// Which credentials a method takes; `None` for a method without a rule, which is to be refused with
-/// [`unlisted`].
-pub fn credentials(path: &str) -> Option<Credentials> {
-    rule(path).map(|rule| rule.credentials)
-}
-
-/// What a method costs; `None` for a method without a rule.
-pub fn class(path: &str) -> Option<Class> {
-    rule(path).map(|rule| rule.class)
-}
-
-/// The refusal of a method that nobody stated a rule for.
-pub fn unlisted() -> Error {
-    denied("this method is open to nobody")
-}
-
 /// Whether a viewer may see a post now. `relation` is the viewer's to the author, the default one for an anonymous viewer.
 ///
 /// A deleted post is hidden from its author too: operations that show it to the author ask [`is_author`] besides.
@@ -144,16 +128,6 @@ pub fn sees(viewer: Viewer, author: UserId, visibility: Visibility, relation: &R
 /// Whether the viewer wrote the post.
 pub fn is_author(viewer: Viewer, post: &Post) -> bool {
     viewer.is(post.author)
-}
-
-/// The caller, who must be the owner of the object. TOKEN_MISSING, PERMISSION_DENIED.
-pub fn owner(caller: &Caller, owner: UserId) -> Result<UserId> {
-    let user = caller.user()?;
-    if user == owner {
-        Ok(user)
-    } else {
-        Err(denied("this belongs to another user"))
-    }
 }
 
 /// The caller, who must have written the post, deleted or not, to change it. Others learn by POST_NOT_FOUND only as much
@@ -309,10 +283,5 @@ mod tests {
         assert_eq!(reason(user(OTHER), &gone, &stranger), Err(Reason::PostNotFound));
         assert_eq!(reason(user(AUTHOR), &gone, &stranger), Ok(AUTHOR));
         assert_eq!(reason(Viewer::Anonymous, &gone, &stranger), Err(Reason::TokenMissing));
-        assert_eq!(
-            owner(&caller(user(OTHER)), AUTHOR).map_err(|e| e.reason),
-            Err(Reason::PermissionDenied)
-        );
-        assert_eq!(owner(&caller(user(AUTHOR)), AUTHOR), Ok(AUTHOR));
     }
 }

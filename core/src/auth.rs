@@ -15,7 +15,6 @@ pub mod tokens;
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use uuid::Uuid;
 
 pub use keys::{KeyError, Keys};
 pub use live::require_live_session;
@@ -131,16 +130,6 @@ fn revoked() -> Error {
 /// The refusal of a login: the same for an unknown handle and a wrong password.
 fn wrong_credentials() -> Error {
     Error::new(Reason::CredentialsInvalid, "handle or password is wrong")
-}
-
-/// Checks the request_id of a mutation that is idempotent by itself.
-fn request_id(text: &str) -> Result<Uuid> {
-    Uuid::parse_str(text).ok().filter(|id| !id.is_nil()).ok_or_else(|| {
-        Error::field(
-            "request_id",
-            "must be a UUID, new for each new request and the same when you repeat one",
-        )
-    })
 }
 
 #[cfg(test)]

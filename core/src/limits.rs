@@ -62,6 +62,8 @@ pub const REFRESH_REPEAT: Duration = Duration::from_secs(30);
 pub const PASSWORD_HASHERS: usize = 2;
 /// Password hashes waiting for a hasher; beyond that the answer is OVERLOADED.
 pub const PASSWORD_QUEUE: usize = 64;
+/// Password hashes of one client address that are computed or wait; beyond that the answer is OVERLOADED.
+pub const PASSWORD_PLACES_PER_ADDRESS: usize = 4;
 /// Refused logins of one account from one address that go unthrottled.
 pub const LOGIN_FAILURES_FREE: u32 = 5;
 /// The longest pause that throttled logins are asked to keep.
@@ -119,6 +121,8 @@ pub const STREAM_WINDOW: usize = 500;
 pub const STREAM_BUFFER: usize = 256;
 /// Open streams of one user.
 pub const STREAMS_PER_USER: usize = 20;
+/// Open streams of one address, whoever they belong to.
+pub const STREAMS_PER_ADDRESS: usize = 2_000;
 /// Open streams of a process.
 pub const STREAMS: usize = 20_000;
 /// How often an idle stream says that it lives.
@@ -143,6 +147,12 @@ pub const HEADER_BYTES: u32 = 16 << 10;
 pub const STREAMS_PER_CONNECTION: u32 = 200;
 /// Requests in work at once in a process; beyond that the answer is OVERLOADED.
 pub const REQUESTS_IN_FLIGHT: usize = 1_024;
+/// Requests at once of one user, or of one address without a token; beyond that the answer is OVERLOADED.
+pub const REQUESTS_PER_CALLER: usize = 64;
+/// The longest pause within a request's message before the call is given up.
+pub const MESSAGE_PAUSE: Duration = Duration::from_secs(5);
+/// Open connections of one address on one port; further ones are closed at once.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
 /// The longest a unary call may take, whatever the caller asks for.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(30);
 /// How long a unary call may take where the caller names no deadline.

@@ -5,7 +5,7 @@ mod facets;
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
-pub use facets::{Candidate, Meaning, candidates, facets, mentions};
+pub use facets::{Candidate, Meaning, candidates, facets};
 
 use crate::error::{Error, Result};
 use crate::id::UserId;

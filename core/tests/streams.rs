@@ -90,7 +90,10 @@ async fn deletes_mutes_and_unfollows_remove_what_was_sent() {
     let unseen = world.post(&bob, "muted").await;
     world.settle().await;
     world.edge(EdgeKind::Mute, &ann, &bob, false).await;
-    assert!(matches!(watch.next().await, HomeEvent::Reset), "what the mute hid is back");
+    assert!(
+        matches!(watch.next().await, HomeEvent::Reset),
+        "what the mute hid is back"
+    );
     let seen = world.post(&bob, "heard again").await;
     world.settle().await;
     assert_eq!(watch.added().await, [(seen, false)]);

@@ -15,12 +15,8 @@ use crate::metric;
 /// Why a login was refused. The caller is told less than this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginRefusal {
-    /// Nobody has that handle.
-    UnknownUser,
-    /// The password is another.
+    /// The password is another, or nobody can log in by that handle: what guesses probe is not told apart.
     WrongPassword,
-    /// The account was imported without a password.
-    NoPassword,
     /// Too many attempts were made; the password was not looked at.
     Throttled,
 }
@@ -30,9 +26,7 @@ impl LoginRefusal {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::UnknownUser => "unknown_user",
             Self::WrongPassword => "wrong_password",
-            Self::NoPassword => "no_password",
             Self::Throttled => "throttled",
         }
     }

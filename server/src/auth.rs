@@ -1,6 +1,6 @@
 //! Credentials become a viewer: users' tokens on the public port, the operators' token on theirs. Neither opens anything on the other.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -161,10 +161,25 @@ impl AdminToken {
     fn make(path: &Path) -> io::Result<Self> {
         let random: Zeroizing<[u8; TOKEN_BYTES]> = Zeroizing::new(rand::random());
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        // Under another name until it is whole: a crash must not leave a short token, which the next start would refuse.
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".new");
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished)?;
         file.write_all(token.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        // An empty parent is a bare name's: the current folder.
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(Self::of(&token))
     }
 
@@ -204,6 +219,17 @@ mod tests {
         again.check(text.trim()).unwrap();
         assert_eq!(again.check("").unwrap_err().reason, Reason::TokenInvalid);
         assert_eq!(again.check(&text.trim()[1..]).unwrap_err().reason, Reason::TokenInvalid);
+    }
+
+    #[test]
+    fn a_token_that_was_cut_off_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.token");
+        std::fs::write(folder.path().join("admin.token.new"), "sho").unwrap();
+        AdminToken::open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!folder.path().join("admin.token.new").exists());
+        AdminToken::open(&path).unwrap();
     }
 
     #[test]

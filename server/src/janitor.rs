@@ -6,6 +6,7 @@ use std::time::Duration;
 use social_core::auth::{Auth, keys};
 use social_core::{Backend, Error};
 use social_observability::event;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::grpc::Drain;
@@ -30,22 +31,47 @@ pub(crate) struct Janitor {
     pub(crate) drain: Drain,
 }
 
-/// Does its rounds until the drain begins.
-pub(crate) async fn run(janitor: Janitor) {
-    let every = |period| {
-        let mut tick = interval(period);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tick
-    };
-    let (mut expire, mut forget) = (every(EXPIRE_EVERY), every(FORGET_EVERY));
-    let (mut measure, mut reload) = (every(MEASURE_EVERY), every(keys::RELOAD_INTERVAL));
+/// Does its rounds until the drain begins. Each is a task of its own, so that a long one holds none of the others up.
+pub(crate) fn spawn(janitor: Janitor, tasks: &mut JoinSet<()>) {
+    let janitor = Arc::new(janitor);
+    for round in [Round::Expire, Round::Measure, Round::Forget, Round::ReloadKeys] {
+        tasks.spawn(run(Arc::clone(&janitor), round));
+    }
+}
+
+/// What comes round.
+#[derive(Clone, Copy, Debug)]
+enum Round {
+    Expire,
+    Measure,
+    Forget,
+    ReloadKeys,
+}
+
+impl Round {
+    fn period(self) -> Duration {
+        match self {
+            Self::Expire => EXPIRE_EVERY,
+            Self::Measure => MEASURE_EVERY,
+            Self::Forget => FORGET_EVERY,
+            Self::ReloadKeys => keys::RELOAD_INTERVAL,
+        }
+    }
+}
+
+async fn run(janitor: Arc<Janitor>, round: Round) {
+    let mut tick = interval(round.period());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = janitor.drain.begun() => return,
-            _ = expire.tick() => janitor.expire().await,
-            _ = measure.tick() => janitor.measure().await,
-            _ = forget.tick() => janitor.limits.forget_idle(),
-            _ = reload.tick() => janitor.reload_keys().await,
+            _ = tick.tick() => {}
+        }
+        match round {
+            Round::Expire => janitor.expire().await,
+            Round::Measure => janitor.measure().await,
+            Round::Forget => janitor.limits.forget_idle(),
+            Round::ReloadKeys => janitor.reload_keys().await,
         }
     }
 }

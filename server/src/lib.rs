@@ -12,6 +12,7 @@ mod janitor;
 mod listen;
 mod ratelimit;
 mod routes;
+mod shares;
 mod stall;
 mod tls;
 mod worker;
@@ -25,7 +26,7 @@ use social_core::auth::{Auth, KeyError, Keys, Passwords};
 use social_core::{Backend, Clock};
 use social_observability::event;
 use social_store::embedded::{self, Embedded};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,8 @@ pub use crate::tls::{Error as TlsError, install_provider};
 
 /// How long what was cut off at the end of the grace time gets to be gone.
 const AFTER_CUT: Duration = Duration::from_secs(1);
+/// How long the store gets to close. What was acked is durable before; closing only makes the next start short.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +78,12 @@ pub enum Error {
         /// What the operating system said.
         reason: std::io::Error,
     },
+    /// There is no data folder whose keys could be rotated.
+    #[error("{dir} is no data folder: keys are added to one that a server has started on before; check `data_dir`", dir = dir.display())]
+    NoDataFolder {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The contract that was built in cannot be described.
     #[error("the contract cannot be described: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -94,8 +103,13 @@ pub enum Error {
 /// Adds a signing key to the keys of a data folder, whether a server runs on it or not. Tokens signed before stay valid until they expire.
 ///
 /// # Errors
-/// When the folder of keys cannot be used.
+/// When there is no data folder yet, or its keys cannot be used.
 pub fn rotate_keys(config: &Config) -> Result<(), Error> {
+    if !config.data_dir.join("FORMAT").is_file() {
+        return Err(Error::NoDataFolder {
+            dir: config.data_dir.clone(),
+        });
+    }
     let now = Clock::system().now();
     Ok(Keys::open(&config.keys_dir(), now)?.rotate(now)?)
 }
@@ -169,6 +183,12 @@ impl Server {
     #[must_use]
     pub fn backend(&self) -> &Backend {
         &self.parts.backend
+    }
+
+    /// Closes the store of a server that is not to be served after all; whether that went well.
+    pub async fn close(self) -> bool {
+        drop(self.parts);
+        close(self.store).await
     }
 
     /// Opens both ports.
@@ -258,7 +278,10 @@ impl Bound {
     }
 
     /// Serves until `shutdown` is ready, then drains: no further connections, health says NOT_SERVING, streams end UNAVAILABLE, calls
-    /// in hand finish, at most for the grace time. The store is closed last. Answers whether everything in hand could finish.
+    /// in hand finish, at most for the grace time. The store is closed last. All of it takes at most the grace time and some seconds.
+    ///
+    /// A task of the server that ends by itself begins the drain, too. Answers whether that did not happen, everything in hand could
+    /// finish, and the store was closed.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> bool {
         let Self {
             server,
@@ -282,54 +305,79 @@ impl Bound {
         }
         let mut rounds = JoinSet::new();
         rounds.spawn(worker::run(parts.backend.clone(), config.workers, drain.clone()));
-        rounds.spawn(janitor::run(Janitor {
+        let janitor = Janitor {
             backend: parts.backend.clone(),
             auth: Arc::clone(&parts.auth),
             limits,
             drain: drain.clone(),
-        }));
+        };
+        janitor::spawn(janitor, &mut rounds);
         for secured in [tls, admin_tls].into_iter().flatten() {
             rounds.spawn(watch_files(secured, drain.clone()));
         }
         health.ready().await;
         event::server_started(env!("CARGO_PKG_VERSION"), &address, &admin_address);
 
-        shutdown.await;
+        let healthy = tokio::select! {
+            () = shutdown => true,
+            Some(ended) = ports.join_next() => ended_early(ended),
+            Some(ended) = rounds.join_next() => ended_early(ended),
+        };
 
         let began = Instant::now();
         event::drain_started(config.drain_grace());
         health.draining().await;
         drain.begin();
-        let clean = timeout(config.drain_grace(), all_of(&mut ports)).await.is_ok();
+        let served = timeout(config.drain_grace(), all_of(&mut ports)).await.unwrap_or(false);
         cut.cancel();
         let _ = timeout(AFTER_CUT, all_of(&mut ports)).await;
-        // Each stops after its step; one that hangs in the store must not keep the process.
-        let _ = timeout(config.drain_grace().max(AFTER_CUT), all_of(&mut rounds)).await;
+        // Each stops after its step, and had the grace time for it; one that hangs in the store must not keep the process.
+        let left = (config.drain_grace() + AFTER_CUT).saturating_sub(began.elapsed());
+        let rested = timeout(left.max(AFTER_CUT), all_of(&mut rounds)).await.unwrap_or(false);
+        rounds.abort_all();
         drop(parts);
-        let clean = close(store).await && clean;
+        let closed = close(store).await;
+        let clean = healthy && served && rested && closed;
         event::drain_finished(began.elapsed(), clean);
         clean
     }
 }
 
-/// Waits for all of the tasks, and says so where one ended by a panic.
-async fn all_of(tasks: &mut JoinSet<()>) {
+/// Waits for all of the tasks, and says so where one ended by a panic; whether none did.
+async fn all_of(tasks: &mut JoinSet<()>) -> bool {
+    let mut clean = true;
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
-            tracing::error!(%error, "a task of the server ended before its time");
+            tracing::error!(%error, "a task of the server ended by a panic");
+            clean = false;
         }
     }
+    clean
+}
+
+/// Says that the server cannot go on: a part of it is missing.
+fn ended_early(ended: Result<(), JoinError>) -> bool {
+    let why = ended.err().map(tracing::field::display);
+    tracing::error!(why, "a task of the server ended before its time; the server stops");
+    false
 }
 
 /// Closes the store, which waits for its disk; whether that went well.
 async fn close(store: Embedded) -> bool {
-    match tokio::task::spawn_blocking(move || store.close()).await {
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => {
+    match timeout(CLOSE_TIME, tokio::task::spawn_blocking(move || store.close())).await {
+        Ok(Ok(Ok(()))) => true,
+        Ok(Ok(Err(error))) => {
             tracing::error!(%error, "the store could not be closed");
             false
         }
-        Err(_) => false,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "closing the store ended by a panic");
+            false
+        }
+        Err(_) => {
+            tracing::error!("the store did not close in time; the next start looks through its journal");
+            false
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use social_core::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,12 +30,16 @@ use tower::ServiceExt as _;
 use crate::config::Connection as Bounds;
 use crate::grpc::Drain;
 use crate::grpc::layers::{Peer, Stack};
+use crate::ratelimit::Principal;
+use crate::shares::{Share, Shares};
 use crate::stall::{Counted, Owed};
 
 /// How long an idle socket stays silent before the system asks whether the other side is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// The pause after a failed accept: when files have run out, trying at once would only burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the log says that connections are not taken: whoever floods the port must not flood the log.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of a new connection that tell which version of HTTP it speaks.
 const PREFACE_BYTES: usize = 24;
 /// Bytes that a client may send on one HTTP/2 stream ahead of what was read. Enough for a quarter of the largest message.
@@ -77,7 +81,8 @@ impl Port {
     /// `cut` ends those that are left at once.
     pub(crate) async fn serve(self, stack: Stack, drain: Drain, cut: CancellationToken) {
         let connections = TaskTracker::new();
-        let free = Arc::new(Semaphore::new(self.bounds.max));
+        let places = Places::new(self.bounds.max);
+        let mut lost = Lost::default();
         let shared = Arc::new(Shared {
             builder: builder(&self.bounds),
             acceptor: self.acceptor,
@@ -92,19 +97,87 @@ impl Port {
             let mut incoming = pin!(incoming);
             // The listener is dropped at the end of the block: from then on connecting is refused rather than left to time out.
             while let Some(accepted) = accept(&mut incoming, &shared.drain).await {
-                let Ok(socket) = accepted else {
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
+                let socket = match accepted {
+                    Ok(socket) => socket,
+                    Err(error) => {
+                        lost.note(&error);
+                        sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
                 };
-                // One too many is closed by being dropped.
-                let Ok(place) = Arc::clone(&free).try_acquire_owned() else {
-                    continue;
-                };
-                connections.spawn(connection(Arc::clone(&shared), socket, stack.clone(), place));
+                // It is gone already.
+                let Ok(peer) = socket.peer_addr() else { continue };
+                match places.take(peer) {
+                    Ok(place) => {
+                        connections.spawn(connection(Arc::clone(&shared), (socket, peer), stack.clone(), place));
+                    }
+                    // It is closed by being dropped.
+                    Err(full) => lost.note(&full),
+                }
             }
         }
         connections.close();
         connections.wait().await;
+    }
+}
+
+/// Places for connections: of the port, and of each address.
+struct Places {
+    free: Arc<Semaphore>,
+    of: Arc<Shares>,
+}
+
+/// A connection's place.
+struct Place {
+    _of_port: OwnedSemaphorePermit,
+    _of_address: Share,
+}
+
+/// Why a connection is not taken.
+#[derive(Debug, thiserror::Error)]
+enum Full {
+    #[error("the port has as many connections as `connection.max` allows")]
+    Port,
+    #[error("one address has as many connections as it may have")]
+    Address,
+}
+
+impl Places {
+    fn new(max: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(max)),
+            of: Shares::new(),
+        }
+    }
+
+    /// A place, at once or not at all.
+    fn take(&self, peer: SocketAddr) -> Result<Place, Full> {
+        let address = Principal::of_address(Some(peer.ip()));
+        let of_address = self.of.take(address, limits::CONNECTIONS_PER_ADDRESS);
+        Ok(Place {
+            _of_address: of_address.ok_or(Full::Address)?,
+            _of_port: Arc::clone(&self.free).try_acquire_owned().map_err(|_| Full::Port)?,
+        })
+    }
+}
+
+/// Connections that were not taken, and when the log was last told.
+#[derive(Default)]
+struct Lost {
+    connections: u64,
+    said: Option<Instant>,
+}
+
+impl Lost {
+    fn note(&mut self, why: &dyn std::error::Error) {
+        self.connections += 1;
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            tracing::warn!(connections = self.connections, %why, "connections are not taken");
+            *self = Self {
+                connections: 0,
+                said: Some(Instant::now()),
+            };
+        }
     }
 }
 
@@ -149,9 +222,8 @@ fn builder(bounds: &Bounds) -> Builder<TokioExecutor> {
     builder
 }
 
-async fn connection(shared: Arc<Shared>, socket: TcpStream, stack: Stack, place: OwnedSemaphorePermit) {
+async fn connection(shared: Arc<Shared>, (socket, peer): (TcpStream, SocketAddr), stack: Stack, place: Place) {
     let handshake_timeout = Duration::from_secs(shared.bounds.handshake_timeout_s);
-    let Ok(peer) = socket.peer_addr() else { return };
     match &shared.acceptor {
         None => serve(&shared, socket, peer, stack).await,
         Some(acceptor) => {
@@ -273,5 +345,24 @@ impl<IO: AsyncWrite> AsyncWrite for Received<IO> {
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_a_whole_port() {
+        let places = Places::new(limits::CONNECTIONS_PER_ADDRESS + 1);
+        let peer = |last: u8| SocketAddr::from(([192, 0, 2, last], 1));
+        let mut held: Vec<_> = (0..limits::CONNECTIONS_PER_ADDRESS)
+            .map(|_| places.take(peer(1)).unwrap())
+            .collect();
+        assert!(matches!(places.take(peer(1)), Err(Full::Address)));
+        held.push(places.take(peer(2)).unwrap());
+        assert!(matches!(places.take(peer(2)), Err(Full::Port)));
+        held.clear();
+        places.take(peer(1)).unwrap();
     }
 }

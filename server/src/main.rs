@@ -1,5 +1,6 @@
 //! The server binary: reads the configuration, opens, serves, and drains when told to stop.
 
+use std::pin::pin;
 use std::process::ExitCode;
 
 use social_server::config::{self, Invocation, Mode};
@@ -37,8 +38,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, 1),
     };
-    match runtime.block_on(run(invocation)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = runtime.block_on(run(invocation));
+    // A task that hangs in the disk had its time.
+    runtime.shutdown_background();
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        // The log says what was cut off.
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => failed(&error, 1),
     }
 }
@@ -64,27 +70,32 @@ fn telemetry(config: &Config) -> social_observability::Config {
     telemetry
 }
 
-async fn run(invocation: Invocation) -> Result<(), Error> {
-    let stop = on_signal();
+/// Runs until it is told to stop; whether everything ended in order.
+async fn run(invocation: Invocation) -> Result<bool, Error> {
+    let mut stop = pin!(told(on_signal()));
     let is_dev = invocation.mode == Mode::Dev;
     let server = Server::open(invocation.config).await?;
     if is_dev {
-        dev::seed(&server).await?;
+        tokio::select! {
+            seeded = dev::seed(&server) => seeded?,
+            // The next start goes on where this one stopped.
+            () = &mut stop => return Ok(server.close().await),
+        }
     }
     let bound = server.bind().await?;
     announce(&bound);
     if is_dev {
         println!("{}", dev::welcome(&bound));
     }
-    bound
-        .serve(async {
-            // Without signals there is nothing to wait for: it serves until it is killed.
-            if stop.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-        .await;
-    Ok(())
+    Ok(bound.serve(stop).await)
+}
+
+/// Ready once it is told to stop.
+async fn told(stop: oneshot::Receiver<()>) {
+    // Without signals there is nothing to wait for: it serves until it is killed.
+    if stop.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// The line that scripts wait for. Its form stays.

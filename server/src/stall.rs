@@ -6,13 +6,19 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 /// Turns that are told apart: the current one, the two before it, and the one that is too old.
 const TURNS: usize = 4;
+/// The largest piece of an answer that is handed out at once. The transport takes a whole piece as soon as a client has room for one
+/// byte of it, and asks for the next one only when all of it could be sent.
+const PIECE_BYTES: usize = 16 << 10;
+/// What a piece may leave with the transport after the last look at whether it was taken.
+const TAIL_BYTES: usize = 1 << 10;
 
 /// What one connection owes, by the turn in which it fell due.
 #[derive(Debug, Default)]
@@ -68,6 +74,7 @@ pin_project! {
     pub(crate) struct Counted<B> {
         #[pin]
         inner: B,
+        rest: Bytes,
         owed: Arc<Owed>,
         due: Option<Due>,
     }
@@ -77,38 +84,66 @@ impl<B> Counted<B> {
     pub(crate) fn new(inner: B, owed: &Arc<Owed>) -> Self {
         Self {
             inner,
+            rest: Bytes::new(),
             owed: Arc::clone(owed),
             due: Some(Due::new(owed)),
         }
     }
 }
 
-impl<B: Body> Body for Counted<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes>> Body for Counted<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         *this.due = None;
-        let polled = this.inner.poll_frame(cx);
-        if matches!(polled, Poll::Ready(Some(Ok(_)))) {
-            *this.due = Some(Due::new(this.owed));
+        if this.rest.is_empty() {
+            let frame = match ready!(this.inner.poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            match frame.into_data() {
+                Ok(data) => *this.rest = data,
+                Err(trailers) => {
+                    *this.due = Some(Due::new(this.owed));
+                    return Poll::Ready(Some(Ok(trailers)));
+                }
+            }
         }
-        polled
+        *this.due = Some(Due::new(this.owed));
+        Poll::Ready(Some(Ok(Frame::data(piece(this.rest)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let rest = self.rest.len() as u64;
+        let inner = self.inner.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
+}
+
+/// Takes the next piece. The last byte of a large one is kept for a piece of its own: while it waits for room, so does the end of the
+/// answer, which the transport takes whether there is room or not.
+fn piece(rest: &mut Bytes) -> Bytes {
+    let bytes = match rest.len() {
+        bytes if bytes > PIECE_BYTES => PIECE_BYTES,
+        bytes if bytes > TAIL_BYTES => bytes - 1,
+        bytes => bytes,
+    };
+    rest.split_to(bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use futures::FutureExt as _;
     use http_body_util::{BodyExt as _, Full, StreamBody};
 
@@ -133,6 +168,26 @@ mod tests {
             assert!(!owed.turn());
             body.frame().now_or_never().unwrap().unwrap().unwrap();
         }
+    }
+
+    #[test]
+    fn a_large_answer_is_handed_out_in_pieces_and_each_is_owed() {
+        let owed = Arc::new(Owed::default());
+        let answer = Bytes::from_iter((0..100_000u32).map(|index| index as u8));
+        let mut body = Counted::new(Full::new(answer.clone()), &owed);
+        let mut taken = Vec::new();
+        while let Some(frame) = body.frame().now_or_never().unwrap() {
+            let data = frame.unwrap().into_data().unwrap();
+            assert!(data.len() <= PIECE_BYTES);
+            taken.extend(data);
+            assert!(!owed.turn());
+            assert_eq!(body.is_end_stream(), taken.len() == answer.len());
+            assert_eq!(body.size_hint().exact(), Some((answer.len() - taken.len()) as u64));
+        }
+        assert_eq!(taken, answer);
+        let mut body = Counted::new(Full::new(answer), &owed);
+        body.frame().now_or_never().unwrap().unwrap().unwrap();
+        assert_eq!([owed.turn(), owed.turn(), owed.turn()], [false, false, true]);
     }
 
     #[test]

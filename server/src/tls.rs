@@ -120,16 +120,24 @@ impl Tls {
 
     /// Looks after the files for ever: new ones that can be used are, others leave everything as it was and are logged once. Cancel-safe.
     pub(crate) async fn watch(&self, mut seen: Fingerprint) {
+        let mut unreadable = false;
         loop {
             tokio::time::sleep(POLL).await;
             let (cert, key) = (self.cert.clone(), self.key.clone());
             // Files may be on a network: not on the reactor.
-            let Ok(Ok(now)) = tokio::task::spawn_blocking(move || fingerprint_of(&cert, &key)).await else {
-                continue;
-            };
-            if now != seen {
-                seen = now;
-                self.reload();
+            match tokio::task::spawn_blocking(move || fingerprint_of(&cert, &key)).await {
+                Ok(Ok(now)) => {
+                    unreadable = false;
+                    if now != seen {
+                        seen = now;
+                        self.reload();
+                    }
+                }
+                Ok(Err(error)) if !unreadable => {
+                    unreadable = true;
+                    event::tls_reload_failed(&error);
+                }
+                _ => {}
             }
         }
     }

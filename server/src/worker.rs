@@ -38,7 +38,7 @@ pub(crate) async fn run(backend: Backend, workers: usize, drain: Drain) {
         jobs: Mutex::default(),
         held: Mutex::default(),
         work: Notify::new(),
-        room: Notify::new(),
+        released: Notify::new(),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(take_hints(Arc::clone(&desk)));
@@ -48,7 +48,9 @@ pub(crate) async fn run(backend: Backend, workers: usize, drain: Drain) {
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
-            tracing::error!(%error, "a worker task ended before its time");
+            // Without it events would wait for ever: the server takes the end of the workers for its own.
+            tracing::error!(%error, "a worker task ended by a panic");
+            return;
         }
     }
 }
@@ -62,7 +64,7 @@ struct Desk {
     /// Events in hand: queued, being worked on, or waiting for a failure to pass. At most [`limits::WORKER_EVENTS`].
     held: Mutex<HashSet<EventId>>,
     work: Notify,
-    room: Notify,
+    released: Notify,
 }
 
 /// An event in hand.
@@ -73,20 +75,37 @@ struct Job {
     failures: u32,
 }
 
+/// What became of taking an event in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Taken,
+    /// It is in hand already.
+    Held,
+    /// There is no room for it.
+    Full,
+}
+
 impl Desk {
-    fn is_full(&self) -> bool {
-        self.held.lock().len() >= limits::WORKER_EVENTS
+    /// How many more events can be taken in hand.
+    fn room(&self) -> usize {
+        limits::WORKER_EVENTS.saturating_sub(self.held.lock().len())
     }
 
-    /// Takes an event in hand, unless it is, or there is no room.
-    fn claim(&self, id: EventId) -> bool {
+    fn claim(&self, id: EventId) -> Claim {
         let mut held = self.held.lock();
-        held.len() < limits::WORKER_EVENTS && held.insert(id)
+        if held.contains(&id) {
+            Claim::Held
+        } else if held.len() >= limits::WORKER_EVENTS {
+            Claim::Full
+        } else {
+            held.insert(id);
+            Claim::Taken
+        }
     }
 
     fn release(&self, id: EventId) {
         self.held.lock().remove(&id);
-        self.room.notify_waiters();
+        self.released.notify_waiters();
     }
 
     fn queue(&self, job: Job) {
@@ -104,15 +123,16 @@ impl Desk {
         });
     }
 
-    async fn has_room(&self) {
+    /// Waits for room; how much there is.
+    async fn has_room(&self) -> usize {
         loop {
-            let mut room = std::pin::pin!(self.room.notified());
+            let mut released = std::pin::pin!(self.released.notified());
             // Listens before it looks, so that no release is missed.
-            room.as_mut().enable();
-            if !self.is_full() {
-                return;
+            released.as_mut().enable();
+            match self.room() {
+                0 => released.await,
+                room => return room,
             }
-            room.await;
         }
     }
 
@@ -144,7 +164,7 @@ async fn take_hints(desk: Arc<Desk>) {
             id = offered => id,
             () = desk.drain.begun() => return,
         };
-        if desk.claim(id) {
+        if desk.claim(id) == Claim::Taken {
             match desk.backend.store.event(id).await {
                 Ok(Some(event)) if event.state == State::Pending => desk.begin(event),
                 // Done already, or not to be read now: then the sweep comes upon it.
@@ -163,30 +183,42 @@ async fn sweep(desk: Arc<Desk>) {
             _ = tick.tick() => {}
             () = desk.drain.begun() => return,
         }
-        if let Err(error) = sweep_once(&desk).await {
+        let swept = tokio::select! {
+            swept = sweep_once(&desk) => swept,
+            () = desk.drain.begun() => return,
+        };
+        if let Err(error) = swept {
             tracing::warn!(?error, "a sweep of pending events failed; the next one follows");
         }
     }
 }
 
+/// Goes through everything that is pending, as fast as there is room for it.
 async fn sweep_once(desk: &Desk) -> Result<()> {
     let mut after = None;
-    while !desk.is_full() && !desk.drain.has_begun() {
-        let page = desk.backend.store.pending_events(after, SWEEP_PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.id);
-        let is_last = page.len() < SWEEP_PAGE;
+    loop {
+        // No more than can be taken in hand, so that nothing is read and left.
+        let limit = desk.has_room().await.min(SWEEP_PAGE);
+        let page = desk.backend.store.pending_events(after, limit).await?;
+        let mut is_last = page.len() < limit;
         for event in page {
-            // One that was finished since the page was read is worked on once more, which changes nothing.
-            if desk.claim(event.id) {
-                desk.begin(event);
+            let id = event.id;
+            match desk.claim(id) {
+                // One that was finished since the page was read is worked on once more, which changes nothing.
+                Claim::Taken => desk.begin(event),
+                Claim::Held => {}
+                // Hints took the room: it comes up again.
+                Claim::Full => {
+                    is_last = false;
+                    break;
+                }
             }
+            after = Some(id);
         }
         if is_last {
             return Ok(());
         }
     }
-    Ok(())
 }
 
 /// One worker: a step, then the next job's.

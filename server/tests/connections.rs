@@ -1,15 +1,15 @@
 //! Connections: slow ones are cut, honest ones live, TLS follows its files, and a drain lets work finish.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is all test code")]
 
-mod common;
+mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{TestServer, assert_refused, write_certificate};
 use rustls::pki_types::{CertificateDer, ServerName};
 use social_proto::v1;
+use support::served::{TestServer, assert_refused, write_certificate};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -67,39 +67,55 @@ fn h2_frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A call of Health/Check by hand, with a window of this size for its answer.
-fn call_with_window(window: u32) -> Vec<u8> {
+/// A call by hand, with a window of this size for its answer.
+fn call_with_window(window: u32, path: &str, message: &[u8]) -> Vec<u8> {
     let mut head = vec![0x83, 0x86];
     let mut literal = |name: &[u8], value: &str| {
         head.extend(name);
         head.push(value.len() as u8);
         head.extend(value.as_bytes());
     };
-    literal(&[0x04], "/grpc.health.v1.Health/Check");
+    literal(&[0x04], path);
     literal(&[0x01], "localhost");
     literal(&[0x0f, 0x10], "application/grpc");
     literal(b"\x00\x02te", "trailers");
     let mut settings = vec![0, 4];
     settings.extend(window.to_be_bytes());
-    let message = [0; 5];
+    let mut framed = vec![0, 0, 0, 0, message.len() as u8];
+    framed.extend(message);
     [
         PREFACE.to_vec(),
         h2_frame(4, 0, 0, &settings),
         h2_frame(1, 4, 1, &head),
-        h2_frame(0, 1, 1, &message),
+        h2_frame(0, 1, 1, &framed),
     ]
     .concat()
 }
 
 #[tokio::test]
 async fn an_answer_that_is_never_taken_ends_its_connection() {
+    is_cut(call_with_window(0, "/grpc.health.v1.Health/Check", &[])).await;
+}
+
+#[tokio::test]
+async fn a_window_of_one_byte_does_not_make_an_answer_taken() {
+    // The description of the contract: larger than what may stay with the transport.
+    let symbol = b"social.v1.PostService";
+    let mut message = vec![0x22, symbol.len() as u8];
+    message.extend(symbol);
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    is_cut(call_with_window(1, path, &message)).await;
+}
+
+/// Asserts that who sends this, and answers every ping, is cut for the answer that is left.
+async fn is_cut(sent: Vec<u8>) {
     let server = TestServer::start_with(|config| {
         config.connection.keepalive_interval_s = 1;
         config.connection.stall_timeout_s = 2;
     })
     .await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
-    stream.write_all(&call_with_window(0)).await.unwrap();
+    stream.write_all(&sent).await.unwrap();
     let asked = Instant::now();
     // It answers every ping, so nothing else would ever end it.
     let polite = async {

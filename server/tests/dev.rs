@@ -1,15 +1,15 @@
 //! Dev mode's world: made once, gone on with after a crash, and one can log in to it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is all test code")]
 
-mod common;
+mod support;
 
-use common::{TestServer, with_token};
 use social_core::page::Range;
 use social_core::posts::PostCounts;
 use social_core::users::UserCounts;
 use social_proto::v1;
 use social_proto::v1::timeline_service_client::TimelineServiceClient;
 use social_server::{Config, Server, dev};
+use support::served::{TestServer, with_token};
 
 /// The counts of everybody and of everybody's posts.
 async fn counts(server: &Server) -> Vec<(UserCounts, PostCounts)> {
@@ -66,7 +66,7 @@ async fn the_world_is_made_once_and_can_be_read() {
         "{welcome}"
     );
     tokio::spawn(bound.serve(std::future::pending()));
-    let channel = common::channel(address).await;
+    let channel = support::served::channel(address).await;
     for handle in ["ada", "grace"] {
         let login = v1::LoginRequest {
             handle: handle.to_owned(),

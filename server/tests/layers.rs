@@ -1,16 +1,16 @@
 //! What every call passes: typed refusals, deadlines, limits.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is all test code")]
 
-mod common;
+mod support;
 
 use std::time::{Duration, Instant};
 
-use common::{TestServer, assert_refused, frame, http1, request_id, with_token};
 use social_proto::v1;
 use social_proto::v1::admin_service_client::AdminServiceClient;
 use social_proto::v1::post_service_client::PostServiceClient;
 use social_proto::v1::timeline_service_client::TimelineServiceClient;
 use social_server::config::Rate;
+use support::served::{TestServer, assert_refused, frame, http1, request_id, with_token};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
@@ -79,7 +79,7 @@ async fn credentials_are_refused_with_their_reason() {
 async fn the_admin_port_opens_to_the_admin_token_alone() {
     let server = TestServer::start().await;
     let user = server.register("alice").await;
-    let channel = common::channel(server.admin_address).await;
+    let channel = support::served::channel(server.admin_address).await;
     let mut admin = AdminServiceClient::new(channel.clone());
     let ask = || v1::GetFanoutPolicyRequest {};
     assert_refused(

@@ -131,6 +131,22 @@ fn one_folder_is_for_one_process() {
 }
 
 #[test]
+fn keys_are_added_to_a_data_folder_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = process::write_config(folder.path(), |_| {});
+    let data = folder.path().join("data");
+    let rotate = || process::run(process::command().arg("--config").arg(&config).arg("rotate-keys"));
+    assert_refuses(&rotate(), 1, &[&data.display().to_string(), "no data folder"]);
+    assert!(!data.exists(), "nothing is made");
+    Process::start(&config).kill();
+    let rotated = rotate();
+    assert!(
+        rotated.status.success() && rotated.stdout.contains("added"),
+        "{rotated:?}"
+    );
+}
+
+#[test]
 fn a_folder_of_a_newer_format_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let config = process::write_config(folder.path(), |_| {});
@@ -157,6 +173,7 @@ fn secrets_are_for_their_owner_only() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
     assert_eq!(mode(&data.join("keys")), 0o700);
+    assert_eq!(mode(&data.join("db")), 0o700);
     let mut secrets = vec![data.join("admin.token")];
     secrets.extend(
         std::fs::read_dir(data.join("keys"))

@@ -1,10 +1,10 @@
 //! What browsers need: grpc-web over HTTP/1.1, and CORS for an allow-list.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is all test code")]
 
-mod common;
+mod support;
 
-use common::{TestServer, frame, http1};
 use social_proto::v1;
+use support::served::{TestServer, frame, http1};
 use tonic::Code;
 
 const GET_USER: &str = "/social.v1.UserService/GetUser";

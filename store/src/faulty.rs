@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use social_core::auth::{Account, NewSession, PasswordHash, RefreshHash, Rotation, Session};
+use social_core::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use social_core::backend::{
     AccountStore, Append, Backend, CommentStore, EventStore, Filled, GraphStore, Horizon, ImportStore, LikeStore,
     Position, PostStore, Since, StorageStats, Store, TimelineSlice, Timelines,
@@ -137,7 +137,7 @@ faulty!(FaultyStore: AccountStore {
     set_password(
         user: UserId, password: PasswordHash, keep: Option<SessionId>, request: RequestKey
     ) -> Outcome<Vec<SessionId>>;
-    create_session(session: NewSession, request: RequestKey) -> Outcome<Session>;
+    create_session(session: NewSession, request: RequestKey) -> Outcome<OpenedSession>;
     session(id: SessionId) -> Option<Session>;
     sessions(user: UserId) -> Vec<Session>;
     rotate_session(id: SessionId, presented: RefreshHash, next: RefreshHash, request: [u8; 16]) -> Rotation;

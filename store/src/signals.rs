@@ -6,7 +6,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
@@ -21,6 +21,9 @@ const HINTS: usize = 65_536;
 const SHARDS: usize = 64;
 /// Kinds of [`Channel`].
 const KINDS: usize = 4;
+
+/// Who waits for each channel of a shard.
+type Shard = HashMap<Channel, HashMap<ListenerId, Arc<Mailbox>>>;
 
 /// [`Signals`] for workers and streams of this process.
 pub struct LocalSignals {
@@ -80,6 +83,7 @@ impl Signals for LocalSignals {
 
     fn listen(&self) -> Box<dyn Listener> {
         Box::new(LocalListener {
+            id: ListenerId(self.board.listeners.fetch_add(1, Ordering::Relaxed)),
             board: Arc::clone(&self.board),
             mailbox: Arc::default(),
             channels: HashSet::new(),
@@ -87,11 +91,17 @@ impl Signals for LocalSignals {
     }
 }
 
+/// A listener of this process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct ListenerId(u64);
+
 /// Who waits for which channel.
 struct Board {
-    shards: [RwLock<HashMap<Channel, Vec<Arc<Mailbox>>>>; SHARDS],
+    shards: [RwLock<Shard>; SHARDS],
     /// Registrations by kind of channel, so that a wake that nobody waits for touches no lock.
     registered: [AtomicUsize; KINDS],
+    /// Listeners made so far.
+    listeners: AtomicU64,
 }
 
 impl Default for Board {
@@ -99,6 +109,7 @@ impl Default for Board {
         Self {
             shards: std::array::from_fn(|_| RwLock::default()),
             registered: std::array::from_fn(|_| AtomicUsize::new(0)),
+            listeners: AtomicU64::new(0),
         }
     }
 }
@@ -110,7 +121,7 @@ impl Board {
 
     fn post(&self, channel: Channel, kind: &WakeKind) {
         let shard = self.shard(channel).read();
-        for mailbox in shard.get(&channel).into_iter().flatten() {
+        for mailbox in shard.get(&channel).into_iter().flat_map(HashMap::values) {
             mailbox.put(Wake {
                 channel,
                 kind: kind.clone(),
@@ -118,18 +129,18 @@ impl Board {
         }
     }
 
-    fn register(&self, channel: Channel, mailbox: &Arc<Mailbox>) {
+    fn register(&self, channel: Channel, listener: ListenerId, mailbox: &Arc<Mailbox>) {
         self.shard(channel)
             .write()
             .entry(channel)
             .or_default()
-            .push(Arc::clone(mailbox));
+            .insert(listener, Arc::clone(mailbox));
         self.registered[kind_and_key(channel).0].fetch_add(1, Ordering::SeqCst);
     }
 
-    fn unregister(&self, channel: Channel, mailbox: &Arc<Mailbox>) {
+    fn unregister(&self, channel: Channel, listener: ListenerId) {
         if let Entry::Occupied(mut entry) = self.shard(channel).write().entry(channel) {
-            entry.get_mut().retain(|other| !Arc::ptr_eq(other, mailbox));
+            entry.get_mut().remove(&listener);
             if entry.get().is_empty() {
                 entry.remove();
             }
@@ -137,7 +148,7 @@ impl Board {
         self.registered[kind_and_key(channel).0].fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn shard(&self, channel: Channel) -> &RwLock<HashMap<Channel, Vec<Arc<Mailbox>>>> {
+    fn shard(&self, channel: Channel) -> &RwLock<Shard> {
         // Ids ascend in their low bits and by milliseconds: multiplying spreads both over the top bits.
         let mixed = kind_and_key(channel).1.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         &self.shards[(mixed >> 58) as usize % SHARDS]
@@ -168,11 +179,24 @@ struct Waiting {
     missed: Option<Channel>,
 }
 
+impl Waiting {
+    /// Whether a wake says nothing that the listener will not learn from those that wait: when it takes one, it looks at what
+    /// is so then. Comments must come in their order, so of those only the same one twice in a row is one. At most
+    /// [`limits::STREAM_BUFFER`] small entries are compared, and next to none where the listener keeps up.
+    fn says(&self, wake: &Wake) -> bool {
+        match wake.kind {
+            WakeKind::Arrived(_) | WakeKind::GraphChanged | WakeKind::Counts(_) | WakeKind::PostChanged(_) => {
+                self.wakes.iter().rev().any(|waiting| waiting == wake)
+            }
+            _ => self.wakes.back() == Some(wake),
+        }
+    }
+}
+
 impl Mailbox {
     fn put(&self, wake: Wake) {
         let mut waiting = self.waiting.lock();
-        // The same hint twice in a row says nothing new.
-        if waiting.missed.is_some() || waiting.wakes.back() == Some(&wake) {
+        if waiting.missed.is_some() || waiting.says(&wake) {
             return;
         }
         if waiting.wakes.len() < limits::STREAM_BUFFER {
@@ -195,6 +219,7 @@ impl Mailbox {
 }
 
 struct LocalListener {
+    id: ListenerId,
     board: Arc<Board>,
     mailbox: Arc<Mailbox>,
     channels: HashSet<Channel>,
@@ -204,13 +229,13 @@ struct LocalListener {
 impl Listener for LocalListener {
     fn watch(&mut self, channel: Channel) {
         if self.channels.insert(channel) {
-            self.board.register(channel, &self.mailbox);
+            self.board.register(channel, self.id, &self.mailbox);
         }
     }
 
     fn unwatch(&mut self, channel: Channel) {
         if self.channels.remove(&channel) {
-            self.board.unregister(channel, &self.mailbox);
+            self.board.unregister(channel, self.id);
         }
     }
 
@@ -227,7 +252,7 @@ impl Listener for LocalListener {
 impl Drop for LocalListener {
     fn drop(&mut self) {
         for &channel in &self.channels {
-            self.board.unregister(channel, &self.mailbox);
+            self.board.unregister(channel, self.id);
         }
     }
 }
@@ -252,6 +277,21 @@ mod tests {
                 .all(|count| count.load(Ordering::SeqCst) == 0)
         );
         assert!(signals.board.shards.iter().all(|shard| shard.read().is_empty()));
+    }
+
+    #[tokio::test]
+    async fn a_listener_leaves_others_on_its_channel_alone() {
+        let signals = LocalSignals::new();
+        let post = Channel::Post(PostId(2));
+        let mut listeners: Vec<_> = (0..3).map(|_| signals.listen()).collect();
+        for listener in &mut listeners {
+            listener.watch(post);
+        }
+        listeners[1].unwatch(post);
+        drop(listeners.remove(0));
+        assert_eq!(signals.board.shard(post).read()[&post].len(), 1);
+        signals.wake(post, WakeKind::Counts(PostId(2)));
+        assert_eq!(listeners[1].next().await.channel, post);
     }
 
     #[tokio::test]

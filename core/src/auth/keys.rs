@@ -165,7 +165,10 @@ impl Keys {
 
     fn replace(&self, new: Ring) {
         let mut ring = self.ring.write();
-        let is_narrower = ring.keys.iter().any(|old| new.keys.iter().all(|key| key.kid != old.kid));
+        let is_narrower = ring
+            .keys
+            .iter()
+            .any(|old| new.keys.iter().all(|key| key.kid != old.kid));
         *ring = Arc::new(new);
         if is_narrower {
             self.generation.fetch_add(1, Ordering::SeqCst);

@@ -144,6 +144,7 @@ fn issue_with_oldest(keys: &Keys, now: Time) -> String {
         &Keys {
             folder: None,
             ring: RwLock::new(Arc::new(oldest)),
+            generation: AtomicU64::new(0),
         },
         now,
     )
@@ -155,8 +156,11 @@ fn a_stolen_key_is_gone_when_its_file_is() {
     let keys = Keys::open(&folder, START).unwrap();
     let token = issue(&keys, START);
     keys.rotate(START.plus_ms(10)).unwrap();
+    keys.reload().unwrap();
+    assert_eq!(keys.generation(), 0, "nothing was withdrawn");
     fs::remove_file(folder.join("signing-1800000000000.pem")).unwrap();
     keys.reload().unwrap();
+    assert_eq!(keys.generation(), 1);
     assert_eq!(
         keys.verify(&token, START.plus_ms(20)).unwrap_err().reason,
         Reason::TokenInvalid

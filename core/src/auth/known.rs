@@ -20,7 +20,11 @@ pub(super) struct Known {
 impl Known {
     /// Runs what commits revocations and enters them to its end, also where its caller goes away between the two: a deadline or a
     /// client that hangs up must not leave the tokens of a revoked session valid.
-    pub(super) async fn uncut<T, F>(self: &Arc<Self>, backend: &Backend, work: impl FnOnce(Backend, Arc<Self>) -> F) -> Result<T>
+    pub(super) async fn uncut<T, F>(
+        self: &Arc<Self>,
+        backend: &Backend,
+        work: impl FnOnce(Backend, Arc<Self>) -> F,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
@@ -32,14 +36,20 @@ impl Known {
         })?
     }
 
-    /// Revokes a session of the user and makes that hold here; whether there was a live one to revoke.
-    pub(super) async fn revoke(self: &Arc<Self>, backend: &Backend, user: UserId, session: SessionId) -> Result<bool> {
+    /// Revokes a session of the user and makes that hold here, also where it was revoked before; whether the user has such a session.
+    pub(super) async fn revoke(self: &Arc<Self>, backend: &Backend, user: UserId, id: SessionId) -> Result<bool> {
         self.uncut(backend, move |backend, known| async move {
-            let is_ended = backend.store.revoke_session(user, session).await?;
-            if is_ended {
-                known.enter_revoked(&backend, user, &[session]);
+            let was_live = backend.store.revoke_session(user, id).await?;
+            let is_theirs = was_live
+                || backend
+                    .store
+                    .session(id)
+                    .await?
+                    .is_some_and(|session| session.user == user);
+            if is_theirs {
+                known.enter_revoked(&backend, user, &[id]);
             }
-            Ok(is_ended)
+            Ok(is_theirs)
         })
         .await
     }
@@ -57,7 +67,8 @@ impl Known {
         }
     }
 
-    /// Makes revocations hold of which only the user is known: every token asks the store again, every stream of the user too.
+    /// Makes revocations hold of which only the user is known: every token is checked in the store again, and so are the user's
+    /// streams.
     pub(super) fn ask_again(&self, backend: &Backend, user: UserId) {
         self.cache.clear();
         backend.signals.wake(Channel::Sessions(user), WakeKind::SessionRevoked);

@@ -1,14 +1,17 @@
 //! Passwords: argon2id on a bounded pool.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, Salt};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::PasswordHash;
+use super::{PasswordHash, throttle};
 use crate::error::{Error, Reason, Result};
 use crate::limits;
 
@@ -38,7 +41,13 @@ impl Cost {
     };
 }
 
-/// Hashes and verifies passwords, a few at a time; past [`limits::PASSWORD_QUEUE`] waiting ones the answer is OVERLOADED.
+/// The cheapest hash that an import may bring: every setting that OWASP recommends is at or above it.
+const MIN_MEMORY_KIB: u32 = 7168;
+/// The least memory (KiB) times passes.
+const MIN_WORK: u32 = 5 * MIN_MEMORY_KIB;
+
+/// Hashes and verifies passwords, a few at a time; past [`limits::PASSWORD_QUEUE`] waiting ones, or
+/// [`limits::PASSWORD_PLACES_PER_ADDRESS`] of one client, the answer is OVERLOADED.
 #[derive(Debug)]
 pub struct Passwords {
     params: Params,
@@ -46,6 +55,7 @@ pub struct Passwords {
     dummy: PasswordHash,
     places: Arc<Semaphore>,
     hashers: Arc<Semaphore>,
+    taken: Arc<Taken>,
 }
 
 impl Default for Passwords {
@@ -55,7 +65,44 @@ impl Default for Passwords {
 }
 
 /// A place in the queue and one at a hasher, held until the hasher is done, also when the caller has gone away.
-type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+type Permits = (Option<Share>, OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// How many places each client has, by [`throttle::place`]; clients without one are not in it.
+type Taken = Mutex<HashMap<[u8; 16], usize>>;
+
+/// A client's place, given back when it is dropped.
+struct Share {
+    taken: Arc<Taken>,
+    client: [u8; 16],
+}
+
+impl Share {
+    /// One more place for a client, so that no one address takes them all. OVERLOADED.
+    fn take(taken: &Arc<Taken>, address: IpAddr) -> Result<Self> {
+        let client = throttle::place(Some(address));
+        let mut clients = taken.lock();
+        let count = clients.entry(client).or_default();
+        if *count >= limits::PASSWORD_PLACES_PER_ADDRESS {
+            return Err(overloaded());
+        }
+        *count += 1;
+        drop(clients);
+        Ok(Self {
+            taken: Arc::clone(taken),
+            client,
+        })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut clients = self.taken.lock();
+        match clients.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(clients.remove(&self.client)),
+        }
+    }
+}
 
 impl Passwords {
     /// A hasher that is cheaper than is safe: for tests. A cost that argon2 does not know becomes the default.
@@ -71,14 +118,15 @@ impl Passwords {
             params,
             places: Arc::new(Semaphore::new(limits::PASSWORD_HASHERS + limits::PASSWORD_QUEUE)),
             hashers: Arc::new(Semaphore::new(limits::PASSWORD_HASHERS)),
+            taken: Arc::default(),
         }
     }
 
-    /// The hash of a password, under a new salt. OVERLOADED.
-    pub async fn hash(&self, password: &SecretString) -> Result<PasswordHash> {
+    /// The hash of a password, under a new salt, for the client at `address`. OVERLOADED.
+    pub async fn hash(&self, password: &SecretString, address: Option<IpAddr>) -> Result<PasswordHash> {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone());
         let password = password.clone();
-        self.run(move || {
+        self.run(address, move || {
             let hash = argon2
                 .hash_password(password.expose_secret().as_bytes())
                 .map_err(|error| failed(&error))?;
@@ -89,11 +137,16 @@ impl Passwords {
 
     /// Whether a password is the one that was hashed. `None` (no such account, or one that cannot log in) is never, and takes as
     /// long. OVERLOADED.
-    pub async fn verify(&self, password: &SecretString, hash: Option<&PasswordHash>) -> Result<bool> {
+    pub async fn verify(
+        &self,
+        password: &SecretString,
+        hash: Option<&PasswordHash>,
+        address: Option<IpAddr>,
+    ) -> Result<bool> {
         let expected = hash.unwrap_or(&self.dummy).clone();
         let exists = hash.is_some();
         let password = password.clone();
-        self.run(move || {
+        self.run(address, move || {
             let parsed = argon2::PasswordHash::new(expected.as_phc()).map_err(|error| failed(&error))?;
             let matches = Argon2::default()
                 .verify_password(password.expose_secret().as_bytes(), &parsed)
@@ -103,8 +156,12 @@ impl Passwords {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-        let permits = self.permits().await?;
+    async fn run<T: Send + 'static>(
+        &self,
+        address: Option<IpAddr>,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let permits = self.permits(address).await?;
         let run = move || {
             let _permits = permits;
             work()
@@ -112,13 +169,14 @@ impl Passwords {
         tokio::task::spawn_blocking(run).await.map_err(|error| failed(&error))?
     }
 
-    async fn permits(&self) -> Result<Permits> {
+    async fn permits(&self, address: Option<IpAddr>) -> Result<Permits> {
+        let share = address.map(|address| Share::take(&self.taken, address)).transpose()?;
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| overloaded())?;
         let hasher = Arc::clone(&self.hashers)
             .acquire_owned()
             .await
             .map_err(|error| failed(&error))?;
-        Ok((place, hasher))
+        Ok((share, place, hasher))
     }
 }
 
@@ -141,8 +199,8 @@ pub(super) fn check_presented(field: &str, password: &SecretString) -> Result<()
     }
 }
 
-/// Reads the PHC text of a hash that was made elsewhere. INVALID_FIELD `field` where it is not argon2id of version 19, or dearer than
-/// [`Cost::MAX`].
+/// Reads the PHC text of a hash that was made elsewhere. INVALID_FIELD `field` where it is not argon2id of version 19, dearer than
+/// [`Cost::MAX`], or so cheap that who gets hold of it finds the password.
 pub fn parse_phc(field: &str, phc: &str) -> Result<PasswordHash> {
     let refuse = |description: &str| Error::field(field, description);
     let shape = || refuse("must be an argon2id hash in PHC form: $argon2id$v=19$m=…,t=…,p=…$salt$hash");
@@ -162,6 +220,12 @@ pub fn parse_phc(field: &str, phc: &str) -> Result<PasswordHash> {
     };
     if cost.memory_kib > Cost::MAX.memory_kib || cost.passes > Cost::MAX.passes || cost.lanes > Cost::MAX.lanes {
         return Err(refuse("costs too much to verify: at most m=65536 (KiB), t=10, p=4"));
+    }
+    let work = cost.memory_kib.saturating_mul(cost.passes);
+    if cost.memory_kib < MIN_MEMORY_KIB || work < MIN_WORK {
+        return Err(refuse(
+            "is too weak: at least m=7168 (KiB), and m times t at least 35840",
+        ));
     }
     Ok(PasswordHash(phc.to_owned()))
 }
@@ -218,17 +282,26 @@ mod tests {
     #[tokio::test]
     async fn verifies_what_it_hashed_and_nothing_else() {
         let passwords = cheap();
-        let hash = passwords.hash(&secret("correct horse")).await.unwrap();
-        assert!(passwords.verify(&secret("correct horse"), Some(&hash)).await.unwrap());
-        assert!(!passwords.verify(&secret("correct horsf"), Some(&hash)).await.unwrap());
-        assert!(!passwords.verify(&secret("correct horse"), None).await.unwrap());
-        assert_ne!(hash, passwords.hash(&secret("correct horse")).await.unwrap());
-        assert_eq!(parse_phc("password_hash", hash.as_phc()), Ok(hash));
+        let hash = passwords.hash(&secret("correct horse"), None).await.unwrap();
+        assert!(
+            passwords
+                .verify(&secret("correct horse"), Some(&hash), None)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !passwords
+                .verify(&secret("correct horsf"), Some(&hash), None)
+                .await
+                .unwrap()
+        );
+        assert!(!passwords.verify(&secret("correct horse"), None, None).await.unwrap());
+        assert_ne!(hash, passwords.hash(&secret("correct horse"), None).await.unwrap());
     }
 
     #[tokio::test]
     async fn the_default_is_what_is_promised() {
-        let hash = Passwords::default().hash(&secret("correct horse")).await.unwrap();
+        let hash = Passwords::default().hash(&secret("correct horse"), None).await.unwrap();
         assert!(hash.as_phc().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert_eq!(format!("{hash:?}"), "PasswordHash(…)");
     }
@@ -236,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
         let passwords = Passwords::default();
-        let hash = passwords.hash(&secret("correct horse")).await.unwrap();
+        let hash = passwords.hash(&secret("correct horse"), None).await.unwrap();
         assert!(passwords.dummy.as_phc().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert_eq!(passwords.dummy.as_phc().len(), hash.as_phc().len());
         let wrong = secret("wrong horse");
@@ -244,7 +317,7 @@ mod tests {
         for _ in 0..5 {
             for (slot, hash) in fastest.iter_mut().zip([Some(&hash), None]) {
                 let start = Instant::now();
-                assert!(!passwords.verify(&wrong, hash).await.unwrap());
+                assert!(!passwords.verify(&wrong, hash, None).await.unwrap());
                 *slot = slot.min(start.elapsed().as_secs_f64());
             }
         }
@@ -262,7 +335,7 @@ mod tests {
         let calls: Vec<_> = (0..200)
             .map(|_| {
                 let passwords = Arc::clone(&passwords);
-                tokio::spawn(async move { passwords.hash(&secret("correct horse")).await })
+                tokio::spawn(async move { passwords.hash(&secret("correct horse"), None).await })
             })
             .collect();
         let (mut done, mut refused) = (0, 0);
@@ -280,16 +353,50 @@ mod tests {
             done >= limits::PASSWORD_QUEUE && refused > 0,
             "{done} done, {refused} refused"
         );
-        assert!(passwords.hash(&secret("correct horse")).await.is_ok());
+        assert!(passwords.hash(&secret("correct horse"), None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_address_takes_a_few_places_only() {
+        let passwords = cheap();
+        let hog = Some(IpAddr::from([203, 0, 113, 5]));
+        let mut held = Vec::new();
+        for _ in 0..limits::PASSWORD_PLACES_PER_ADDRESS {
+            held.extend(hog.map(|address| Share::take(&passwords.taken, address).unwrap()));
+        }
+        let error = passwords.hash(&secret("correct horse"), hog).await.unwrap_err();
+        assert_eq!(error.reason, Reason::Overloaded);
+        assert!(error.retry_after.is_some());
+        let elsewhere = Some(IpAddr::from([192, 0, 2, 1]));
+        assert!(passwords.hash(&secret("correct horse"), elsewhere).await.is_ok());
+        held.pop();
+        assert!(passwords.verify(&secret("correct horse"), None, hog).await.is_ok());
+        drop(held);
+        assert!(passwords.taken.lock().is_empty());
     }
 
     #[test]
     fn imports_bring_sane_hashes_only() {
         let hash = |head: &str| format!("{head}$c2FsdHNhbHRzYWx0c2FsdA$qLml5cbqFAO6YxVHhrSBHP0UWdxrIxkNcM8aMX3blzU");
         assert!(parse_phc("h", &hash("$argon2id$v=19$m=19456,t=2,p=1")).is_ok());
-        assert!(parse_phc("h", &hash("$argon2id$v=19$m=65536,t=10,p=4")).is_ok());
+        for cost in [
+            "m=65536,t=10,p=4",
+            "m=47104,t=1,p=1",
+            "m=12288,t=3,p=1",
+            "m=9216,t=4,p=1",
+            "m=7168,t=5,p=1",
+        ] {
+            assert!(
+                parse_phc("h", &hash(&format!("$argon2id$v=19${cost}"))).is_ok(),
+                "{cost}"
+            );
+        }
         let refused = [
             hash("$argon2id$v=19$m=65537,t=2,p=1"),
+            hash("$argon2id$v=19$m=8,t=1,p=1"),
+            hash("$argon2id$v=19$m=19456,t=1,p=1"),
+            hash("$argon2id$v=19$m=7167,t=10,p=1"),
+            hash("$argon2id$v=19$m=7168,t=4,p=4"),
             hash("$argon2id$v=19$m=19456,t=11,p=1"),
             hash("$argon2id$v=19$m=19456,t=2,p=5"),
             hash("$argon2id$v=19$m=4294967295,t=2,p=1"),

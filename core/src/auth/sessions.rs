@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::error::{Error, Reason, Result};
 use crate::id::{SessionId, UserId};
 use crate::page::Page;
-use crate::request::{Caller, RequestKey, Viewer};
+use crate::request::{Caller, RequestKey, Viewer, check_id};
 
 /// What presenting a refresh token came to.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Auth {
         refresh_token: &SecretString,
         request_id: &str,
     ) -> Result<Refreshed> {
-        let request = super::request_id(request_id)?.into_bytes();
+        let request = check_id(request_id)?.into_bytes();
         let (id, presented) = self.keys.read_refresh(refresh_token)?;
         let next = RefreshToken::new(Some(&presented.hash()));
         let (presented_hash, next_hash) = (presented.hash(), next.hash());
@@ -74,7 +74,7 @@ impl Auth {
 
     /// Ends the caller's session. SESSION_REVOKED is what a replay gets, from [`Auth::authenticate`].
     pub async fn logout(&self, backend: &Backend, caller: &Caller, request_id: &str) -> Result<()> {
-        super::request_id(request_id)?;
+        check_id(request_id)?;
         let (user, session) = session_of(caller)?;
         self.known.revoke(backend, user, session).await?;
         Ok(())
@@ -99,13 +99,13 @@ impl Auth {
         self.check_current(backend, caller, request, current, new).await?;
         let hash = self.passwords.hash(new, caller.address).await?;
         let set = move |backend: Backend, known: Arc<Known>| async move {
-            let ended = backend.store.set_password(user, hash, Some(session), request).await?;
-            known.enter_revoked(&backend, user, &ended.value);
-            if ended.replayed {
-                // Whoever committed may not have got to enter what it revoked.
-                known.ask_again(&backend, user);
+            let ended = backend.store.set_password(user, hash, Some(session), request).await;
+            match &ended {
+                Ok(ended) if !ended.replayed => known.enter_revoked(&backend, user, &ended.value),
+                // It is committed, or may be, and what it revoked is not known here.
+                _ => known.ask_again(&backend, user),
             }
-            Ok(ended.value.len())
+            Ok(ended?.value.len())
         };
         self.known.uncut(backend, set).await
     }
@@ -135,11 +135,10 @@ impl Auth {
         id: SessionId,
         request_id: &str,
     ) -> Result<()> {
-        super::request_id(request_id)?;
+        check_id(request_id)?;
         let user = caller.user()?;
         if !self.known.revoke(backend, user, id).await? {
-            let ended = backend.store.session(id).await?.filter(|session| session.user == user);
-            ended.ok_or_else(|| Error::new(Reason::SessionNotFound, "you have no session of this id"))?;
+            return Err(Error::new(Reason::SessionNotFound, "you have no session of this id"));
         }
         Ok(())
     }
@@ -193,9 +192,11 @@ impl Auth {
 }
 
 fn session_of(caller: &Caller) -> Result<(UserId, SessionId)> {
+    let user = caller.user()?;
     match caller.viewer {
-        Viewer::User { id, session } => Ok((id, session)),
-        Viewer::Anonymous => Err(Error::token_missing()),
+        Viewer::User { session, .. } => Ok((user, session)),
+        // Refused above.
+        Viewer::Anonymous => Err(Error::internal()),
     }
 }
 

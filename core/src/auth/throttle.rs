@@ -191,7 +191,7 @@ impl Generations {
 }
 
 /// The part of an address that one client has to itself.
-fn place(address: Option<IpAddr>) -> [u8; 16] {
+pub(super) fn place(address: Option<IpAddr>) -> [u8; 16] {
     let mut place = [0; 16];
     match address.map(|address| address.to_canonical()) {
         Some(IpAddr::V4(v4)) => {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::auth::{Account, NewSession, PasswordHash, RefreshHash, Rotation, Session};
+use crate::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use crate::comments::{Comment, CommentDraft};
 use crate::error::Result;
 use crate::fanout::{Event, Policy, Progress};
@@ -72,7 +72,7 @@ pub trait AccountStore: Send + Sync {
 
     /// Opens a session. A replay answers the same session, with `session.refresh` as its valid refresh token. Past
     /// [`limits::SESSIONS`](crate::limits::SESSIONS) live ones the one refreshed longest ago is revoked.
-    async fn create_session(&self, session: NewSession, request: RequestKey) -> Result<Outcome<Session>>;
+    async fn create_session(&self, session: NewSession, request: RequestKey) -> Result<Outcome<OpenedSession>>;
 
     /// A session, also a revoked one.
     async fn session(&self, id: SessionId) -> Result<Option<Session>>;

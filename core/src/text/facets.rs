@@ -59,17 +59,6 @@ pub fn candidates(content: &str) -> Vec<Candidate> {
     found
 }
 
-/// The handles that a text seems to mention, among its first [`limits::FACETS`] candidates.
-pub fn mentions(content: &str) -> Vec<(Handle, std::ops::Range<usize>)> {
-    candidates(content)
-        .into_iter()
-        .filter_map(|candidate| match candidate.meaning {
-            Meaning::Mention(handle) => Some((handle, candidate.start..candidate.end)),
-            Meaning::Hashtag(_) => None,
-        })
-        .collect()
-}
-
 /// The facets of a text: its hashtags, and its mentions of users who exist, looked up in one batch. Handles that nobody has
 /// stay plain text.
 pub async fn facets(store: &dyn Store, content: &str) -> Result<Vec<Facet>> {
@@ -311,7 +300,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(mentions(&content).len() <= limits::FACETS);
+            prop_assert!(candidates(&content).len() <= limits::FACETS);
         }
 
         #[test]

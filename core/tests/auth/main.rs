@@ -3,4 +3,5 @@
 
 mod login;
 mod sessions;
+mod withdrawn;
 mod world;

@@ -25,15 +25,20 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with(Keys::in_memory(START), memory::open)
+    }
+
+    /// A service with these keys on the store that `open` opens.
+    pub(crate) fn with(keys: Keys, open: impl FnOnce(Clock) -> Backend) -> Self {
         let clock = Clock::manual(START);
         let passwords = Passwords::with_cost_for_tests(Cost {
             memory_kib: 8,
             passes: 1,
             lanes: 1,
         });
-        let auth = Auth::new(Keys::in_memory(START), passwords, clock.clone());
+        let auth = Auth::new(keys, passwords, clock.clone());
         Self {
-            backend: memory::open(clock.clone()),
+            backend: open(clock.clone()),
             auth,
             clock,
         }
@@ -67,7 +72,7 @@ impl World {
     }
 
     pub(crate) async fn refresh(&self, token: &SecretString, request_id: &str) -> Result<Tokens> {
-        self.auth.refresh(&self.backend, token, request_id).await
+        self.auth.refresh(&self.backend, token, request_id).await?.granted()
     }
 
     pub(crate) async fn viewer(&self, tokens: &Tokens) -> Result<Viewer, Reason> {

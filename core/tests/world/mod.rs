@@ -58,7 +58,15 @@ impl World {
             address: None,
             refresh: RefreshHash([0; 32]),
         };
-        let session = self.backend.store.create_session(session, key).await.unwrap().value.id;
+        let session = self
+            .backend
+            .store
+            .create_session(session, key)
+            .await
+            .unwrap()
+            .value
+            .session
+            .id;
         Person {
             id,
             caller: Caller {

@@ -49,14 +49,7 @@ impl AdminService for Admin {
             let expected = fields.etag(&message.etag);
             fields.request_id(&message.request_id);
             fields.check()?;
-            let policy = admin::set_policy(
-                &self.backend,
-                strategy,
-                threshold,
-                expected,
-                &message.request_id,
-            )
-            .await?;
+            let policy = admin::set_policy(&self.backend, strategy, threshold, expected, &message.request_id).await?;
             event::fanout_policy_changed(convert::admin::strategy_name(strategy), policy.celebrity_threshold);
             Ok(v1::SetFanoutPolicyResponse {
                 policy: Some(convert::admin::policy(&policy)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use social_core::auth::{Auth, Login, Registration, passwords};
+use social_core::auth::{Auth, Login, Refreshed, Registration, passwords};
 use social_core::cursor::{Binding, Listed};
 use social_core::request::Viewer;
 use social_core::users::{self, User};
@@ -115,10 +115,15 @@ impl AuthService for Accounts {
                 );
             }
             fields.check()?;
-            let tokens = self
+            let refreshed = self
                 .auth
                 .refresh(&self.backend, &message.refresh_token.into(), &message.request_id)
                 .await?;
+            if let Refreshed::Reused { user, session } = &refreshed {
+                event::refresh_token_reused(user, session);
+                event::sessions_revoked(user, "refresh_token_reused", 1);
+            }
+            let tokens = refreshed.granted()?;
             Ok(v1::RefreshTokenResponse {
                 tokens: Some(convert::auth::token_pair(&tokens)),
             })

@@ -1,6 +1,6 @@
 //! PostService.
 
-use social_core::posts::{self, NewPost, Post, PostPatch, PostSubscription};
+use social_core::posts::{self, NewPost, Post, PostEvent, PostPatch, PostSubscription};
 use social_core::{Backend, Result, text};
 use social_observability::event;
 use social_proto::v1;
@@ -219,6 +219,9 @@ impl Source for PostSubscription {
 
     async fn next(&mut self) -> Option<Result<Self::Message>> {
         let event = Self::next(self).await?;
+        if matches!(event, Ok(PostEvent::Gap)) {
+            event::stream_gap_sent("social.v1.PostService/SubscribePost");
+        }
         Some(event.map(convert::post::post_event))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use social_core::limits;
 use social_core::{Error, Reason};
+use social_observability::event;
 use social_proto::ERROR_DOMAIN;
 use social_proto::v1::ErrorReason;
 use tonic::{Code, Status};
@@ -19,6 +20,9 @@ const TEXT_BYTES: usize = 300;
 #[allow(clippy::needless_pass_by_value, reason = "for map_err, which passes values")]
 pub fn status(error: Error) -> Status {
     let (code, reason) = code_and_reason(error.reason);
+    if error.reason == Reason::StoreUnavailable {
+        event::store_failed("unavailable", &error);
+    }
     build(code, reason, &error)
 }
 
@@ -32,30 +36,31 @@ pub fn unimplemented() -> Status {
 /// Gives a status that the transport made its type: tonic knows nothing of reasons. One of ours is left as it is.
 ///
 /// What a client can cause (a message that is too large or cannot be decoded) becomes INVALID_ARGUMENT, since nothing is wrong with
-/// the server. Texts of tonic are not passed on.
+/// the server; the field at fault is then the whole message, named by the method. Texts of tonic are not passed on.
 #[must_use]
-pub fn adopt(foreign: Status) -> Status {
+pub fn adopt(foreign: Status, method: &'static str) -> Status {
     if !foreign.details().is_empty() || foreign.code() == Code::Ok {
         return foreign;
     }
     let message = foreign.message();
     let error = match foreign.code() {
         Code::Unimplemented if message.starts_with("Content is compressed") => {
-            Error::field("", "the compression is not supported; send it uncompressed")
+            let error = Error::field(
+                "grpc-encoding",
+                "the compression is not supported; send it uncompressed",
+            );
+            return build(Code::Unimplemented, ErrorReason::Unimplemented, &error);
         }
         Code::Unimplemented => return unimplemented(),
-        Code::OutOfRange if message.contains("decoded message length") => Error::field(
-            "",
-            format!("the message is larger than {} bytes", limits::MESSAGE_BYTES),
-        ),
+        Code::OutOfRange if message.contains("decoded message length") => too_large(method),
         Code::Internal if is_undecodable(message) => Error::field(
-            "",
+            method,
             "the message cannot be decoded: it is no message of this method, or was cut short",
         ),
         Code::ResourceExhausted => Error::new(Reason::Overloaded, "the server has more work than it may take"),
         Code::Unavailable => Error::new(Reason::ShuttingDown, "the server is not available now"),
         Code::DeadlineExceeded | Code::Cancelled => deadline_exceeded(),
-        Code::InvalidArgument => Error::field("", "the request is malformed"),
+        Code::InvalidArgument => Error::field(method, "the request is malformed"),
         Code::Unauthenticated => Error::new(Reason::TokenInvalid, "the credentials were refused"),
         Code::PermissionDenied => Error::new(Reason::PermissionDenied, "this is not allowed"),
         // Health and reflection answer for names that they do not know; that is theirs to say, in their own contract.
@@ -63,6 +68,14 @@ pub fn adopt(foreign: Status) -> Status {
         _ => Error::internal(),
     };
     status(error)
+}
+
+/// The error of a request that is larger than a message may be.
+pub(crate) fn too_large(method: &'static str) -> Error {
+    Error::field(
+        method,
+        format!("the message is larger than {} bytes", limits::MESSAGE_BYTES),
+    )
 }
 
 /// The error of a call whose time is over.
@@ -164,6 +177,8 @@ mod tests {
 
     use super::*;
 
+    const METHOD: &str = "social.v1.PostService/GetPost";
+
     fn reason_of(status: &Status) -> String {
         status
             .get_details_error_info()
@@ -201,6 +216,11 @@ mod tests {
     #[test]
     fn what_the_transport_made_gets_a_type() {
         let cases = [
+            (
+                Status::unimplemented("Content is compressed with `gzip` which isn't supported"),
+                Code::Unimplemented,
+                "UNIMPLEMENTED",
+            ),
             (Status::unimplemented(""), Code::Unimplemented, "UNIMPLEMENTED"),
             (
                 Status::out_of_range("Error, decoded message length too large: found 9 bytes, the limit is: 8 bytes"),
@@ -220,11 +240,18 @@ mod tests {
             (Status::unknown("h2 protocol error"), Code::Internal, "INTERNAL"),
         ];
         for (foreign, code, reason) in cases {
-            let status = adopt(foreign);
+            let status = adopt(foreign, METHOD);
             assert_eq!((status.code(), reason_of(&status).as_str()), (code, reason));
             assert!(!status.message().contains("secret"));
+            let details = status.get_error_details();
+            for violation in details.bad_request().iter().flat_map(|bad| &bad.field_violations) {
+                assert!(
+                    [METHOD, "grpc-encoding"].contains(&violation.field.as_str()),
+                    "{violation:?}"
+                );
+            }
         }
         let own = status(Error::post_not_found());
-        assert_eq!(adopt(own.clone()).details(), own.details());
+        assert_eq!(adopt(own.clone(), METHOD).details(), own.details());
     }
 }

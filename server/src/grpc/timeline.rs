@@ -1,7 +1,8 @@
 //! TimelineService.
 
-use social_core::timeline::{self, HomeRequest, HomeSubscribe, HomeSubscription};
+use social_core::timeline::{self, HomeEvent, HomeRequest, HomeSubscribe, HomeSubscription};
 use social_core::{Backend, Result, fanout};
+use social_observability::event;
 use social_proto::spliced::HomeTimelinePage;
 use social_proto::spliced::timeline_service_server::{TimelineService, TimelineServiceServer};
 use social_proto::v1;
@@ -10,6 +11,9 @@ use tonic::{Request, Response, Status};
 use super::Streams;
 use super::convert::{self, Fields};
 use super::reply::{Events, Source, answer, events, open};
+
+/// The method of live home timelines, as metrics name it.
+const SUBSCRIBE: &str = "social.v1.TimelineService/SubscribeHomeTimeline";
 
 /// The service over a backend.
 pub fn service(backend: Backend, streams: Streams) -> TimelineServiceServer<impl TimelineService> {
@@ -115,6 +119,11 @@ impl Source for HomeSubscription {
 
     async fn next(&mut self) -> Option<Result<Self::Message>> {
         let event = Self::next(self).await?;
+        match &event {
+            Ok(HomeEvent::Gap { .. }) => event::stream_gap_sent(SUBSCRIBE),
+            Ok(HomeEvent::Reset) => event::stream_reset_sent(SUBSCRIBE),
+            _ => {}
+        }
         Some(event.map(convert::timeline::home_event))
     }
 }

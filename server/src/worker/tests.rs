@@ -21,7 +21,10 @@ struct Running {
 
 impl Running {
     fn start(workers: usize) -> Self {
-        let backend = memory::open(Clock::system());
+        Self::over(memory::open(Clock::system()), workers)
+    }
+
+    fn over(backend: Backend, workers: usize) -> Self {
         let plan = Arc::new(Plan::new(7));
         let drain = Drain::new();
         let worker = tokio::spawn(run(faulty::wrap(backend.clone(), &plan), workers, drain.clone()));
@@ -96,6 +99,20 @@ impl Running {
     }
 }
 
+/// A post whose event nobody hints at.
+async fn silent_post(backend: &Backend, author: UserId) -> PostId {
+    let draft = social_core::posts::PostDraft {
+        author,
+        title: None,
+        content: "hello".to_owned(),
+        visibility: Visibility::Public,
+        in_reply_to: None,
+        facets: Vec::new(),
+    };
+    let created = backend.store.create_post(draft, key(), None).await.unwrap();
+    created.value.post.id
+}
+
 fn key() -> RequestKey {
     RequestKey::new(&Caller::default(), "Test", &Uuid::new_v4().to_string(), &[]).unwrap()
 }
@@ -118,6 +135,20 @@ async fn posts_reach_followers_also_when_hints_are_lost() {
     for event in waiting {
         assert_eq!(running.ended(event.id).await.state, State::Done);
     }
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_left_is_driven_without_waiting_for_the_next_sweep() {
+    let backend = memory::open(Clock::system());
+    let mut last = PostId(0);
+    for _ in 0..3 * limits::WORKER_EVENTS {
+        last = silent_post(&backend, UserId(7)).await;
+    }
+    let running = Running::over(backend, 2);
+    let started = Instant::now();
+    assert_eq!(running.ended(last).await.state, State::Done);
+    assert!(started.elapsed() < limits::EVENT_STALE, "{:?}", started.elapsed());
     running.stop().await;
 }
 
@@ -159,23 +190,7 @@ async fn what_would_repeat_ends_as_a_dead_letter_and_can_be_replayed() {
     let running = Running::start(1);
     let ada = running.user("ada").await;
     // A post is poisoned before the worker sees it: nobody hints at this one until then.
-    let draft = social_core::posts::PostDraft {
-        author: ada,
-        title: None,
-        content: "hello".to_owned(),
-        visibility: Visibility::Public,
-        in_reply_to: None,
-        facets: Vec::new(),
-    };
-    let post = running
-        .backend
-        .store
-        .create_post(draft, key(), None)
-        .await
-        .unwrap()
-        .value
-        .post
-        .id;
+    let post = silent_post(&running.backend, ada).await;
     running.plan.poison(post);
     running.backend.signals.offer(post.into());
     let event = running.ended(post).await;

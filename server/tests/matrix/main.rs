@@ -87,7 +87,8 @@ async fn every_method_answers_every_caller_as_the_table_says() {
     assert_eq!(methods, listed, "each method has a row, and each row is a method");
 
     let rows = futures::stream::iter(&methods).map(|path| row(&house, &keys, access::rule(path).unwrap()));
-    let wrong: Vec<String> = rows.buffer_unordered(4).collect::<Vec<_>>().await.concat();
+    // One after the other: all come from one address, whose logins at once are few.
+    let wrong: Vec<String> = rows.buffer_unordered(1).collect::<Vec<_>>().await.concat();
     println!(
         "checked {} methods x {} callers = {} cells, and each method at the other port: {} wrong",
         methods.len(),

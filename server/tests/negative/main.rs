@@ -90,7 +90,7 @@ async fn bad_input_is_refused_with_its_field_and_nothing_is_written() {
 /// The port of a method, and alice's or the operator's token where it takes one.
 fn door<'a>(world: &'a World, path: &str) -> (&'a Line, Option<&'a str>) {
     let house = &world.house;
-    match access::credentials(path).unwrap() {
+    match access::rule(path).unwrap().credentials {
         Credentials::Admin => (&house.admin, Some(&house.admin_token)),
         Credentials::None => (&house.line, None),
         Credentials::User | Credentials::Optional => (&house.line, world.alice.token()),

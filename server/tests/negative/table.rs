@@ -128,7 +128,7 @@ impl<'a, M: Message + Clone> Maker<'a, M> {
 
     fn credentials(&mut self) {
         let right = vec![self.right.encode_to_vec()];
-        let (refusal, foreign) = match access::credentials(&self.table.path).unwrap() {
+        let (refusal, foreign) = match access::rule(&self.table.path).unwrap().credentials {
             Credentials::None => return,
             Credentials::Admin => (true, &self.world.alice.access),
             Credentials::User => (true, &self.world.house.admin_token),
@@ -168,7 +168,7 @@ impl<'a, M: Message + Clone> Maker<'a, M> {
     }
 
     fn bytes(&mut self) {
-        let whole = Refusal::field("");
+        let whole = Refusal::field(self.table.path.trim_start_matches('/'));
         for (what, bytes) in [
             ("bytes that are no message", vec![0xff; 7]),
             // Field 1, of two bytes, where only one follows.

@@ -11,6 +11,7 @@
 pub mod house;
 pub mod people;
 pub mod process;
+pub mod served;
 pub mod wire;
 
 use std::time::{Duration, Instant};

@@ -4,10 +4,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use social_proto::v1;
 
-use super::{Failure, Line, eventually, request_id};
+use super::{Failure, Line, request_id};
 
 /// Everybody's password.
 pub const PASSWORD: &str = "correct horse battery";
+
+/// How often, and after what pause, a call that was told to wait is repeated.
+const ADMISSION_TRIES: usize = 600;
+const ADMISSION_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// The answer to a call that hashes a password. Many make one at once from one address, of which the server serves a few: who is told
+/// to wait does.
+async fn admitted<A: prost::Message + Default>(line: &Line, method: &str, request: &impl prost::Message) -> A {
+    for _ in 0..ADMISSION_TRIES {
+        match line.call::<A>(method, None, request).await {
+            Err(failure) if failure.reason == "OVERLOADED" => tokio::time::sleep(ADMISSION_PAUSE).await,
+            answer => return answer.unwrap_or_else(|failure| panic!("{failure}")),
+        }
+    }
+    panic!("{method} was never admitted")
+}
 
 /// Somebody with an account, logged in.
 #[derive(Clone, Debug)]
@@ -29,18 +45,7 @@ impl Person {
             request_id: request_id(),
             ..Default::default()
         };
-        // Many register at once, and a password's hash has its price: who is told to wait does.
-        let answer = eventually("a registration", async || {
-            match line
-                .call::<v1::RegisterResponse>("AuthService/Register", None, &request)
-                .await
-            {
-                Ok(answer) => Some(answer),
-                Err(failure) if failure.reason == "OVERLOADED" => None,
-                Err(failure) => panic!("{failure}"),
-            }
-        })
-        .await;
+        let answer: v1::RegisterResponse = admitted(line, "AuthService/Register", &request).await;
         Self::of(answer.user.unwrap(), answer.tokens.unwrap())
     }
 
@@ -61,7 +66,7 @@ impl Person {
             password: PASSWORD.to_owned(),
             ..Default::default()
         };
-        let answer: v1::LoginResponse = line.call("AuthService/Login", None, &request).await.unwrap();
+        let answer: v1::LoginResponse = admitted(line, "AuthService/Login", &request).await;
         Self::of(answer.user.unwrap(), answer.tokens.unwrap())
     }
 

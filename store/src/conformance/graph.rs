@@ -19,6 +19,7 @@ cases!["graph":
     a_follow_again_changes_nothing,
     an_unfollow_is_seen_from_both_ends,
     followed_again_is_a_new_follow,
+    a_follow_is_not_settled_before_its_backfill,
     two_devices_following_at_once_count_once,
     followers_are_listed_both_ways,
     a_list_of_followers_goes_on_while_others_follow,
@@ -162,6 +163,34 @@ async fn followed_again_is_a_new_follow(t: &Subject) {
     assert!(again.event > first.event, "a new follow has a backfill of its own");
     assert_eq!(followers(t, users[0]).await, [users[1], users[2]]);
     assert_eq!(t.user_counts(users[0]).await.followers, 2);
+}
+
+async fn a_follow_is_not_settled_before_its_backfill(t: &Subject) {
+    let (ann, bob) = two(t).await;
+    t.post(bob, "x").await;
+    t.settle().await;
+    let event = t.follow(ann, bob).await.event.unwrap();
+    for _ in 0..2 {
+        let newest = Range::newest(None, 1);
+        let edge = t
+            .store()
+            .edges(EdgeKind::Follow, Direction::Outgoing, ann, newest)
+            .await
+            .unwrap()[0];
+        let newest = Range::newest(None, 1);
+        let same = t
+            .store()
+            .edges(EdgeKind::Follow, Direction::Incoming, bob, newest)
+            .await
+            .unwrap()[0];
+        assert_eq!((edge.since, same.since), (event.0, event.0));
+        assert_eq!(t.store().following(ann).await.unwrap().followees[&bob], event.0);
+        let settled = t.store().horizon().await.unwrap().settled.0;
+        assert!(settled <= edge.since, "a cursor of now owes the followee's posts");
+        t.reopen().await;
+    }
+    t.settle().await;
+    assert!(t.store().horizon().await.unwrap().settled > event);
 }
 
 async fn two_devices_following_at_once_count_once(t: &Subject) {

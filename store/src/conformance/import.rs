@@ -25,6 +25,7 @@ cases!["import":
     an_import_keeps_to_its_kind,
     posts_carry_the_time_they_were_written_at,
     posts_of_one_millisecond_all_fit,
+    posts_of_one_time_keep_their_order,
     posts_are_listed_among_later_ones,
     posts_and_replies_are_counted,
     imported_posts_are_edited_and_deleted_as_others,
@@ -34,6 +35,7 @@ cases!["import":
     a_follow_across_a_block_is_rejected,
     follows_bring_no_work,
     sealing_raises_the_horizon,
+    what_timelines_show_raises_the_horizon_at_once,
     progress_survives_reopening,
     ids_go_on_after_reopening,
 ];
@@ -289,6 +291,32 @@ async fn posts_of_one_millisecond_all_fit(t: &Subject) {
     assert_eq!(listed[count - 1].time(), OLD.plus_ms(1));
 }
 
+async fn posts_of_one_time_keep_their_order(t: &Subject) {
+    let ann = t.user("ann").await;
+    let (count, step) = (6_000, 1_000);
+    for offset in (0..count).step_by(step) {
+        let numbered = |number: usize| ImportPost {
+            content: number.to_string(),
+            ..post(ann, OLD)
+        };
+        let batch = ImportBatch {
+            offset: offset as u64,
+            ..posts(import(1), (offset..offset + step).map(numbered))
+        };
+        assert_eq!(t.store().import_posts(batch).await.unwrap().progress.rejected, 0);
+        if offset == 4 * step {
+            t.reopen().await;
+        }
+    }
+    let listed = listed(t, ann).await;
+    assert_eq!(listed.len(), count);
+    assert!(listed.is_sorted_by(|a, b| a < b), "each id once");
+    let rows = t.store().posts(&listed).await.unwrap();
+    for (number, post) in rows.into_iter().flatten().enumerate() {
+        assert_eq!(post.content, number.to_string());
+    }
+}
+
 async fn posts_are_listed_among_later_ones(t: &Subject) {
     let ann = t.user("ann").await;
     let first = t.post(ann, "x").await;
@@ -429,6 +457,40 @@ async fn sealing_raises_the_horizon(t: &Subject) {
     assert!(after > before);
     t.reopen().await;
     assert_eq!(t.store().horizon().await.unwrap().imports, after);
+}
+
+async fn what_timelines_show_raises_the_horizon_at_once(t: &Subject) {
+    let (ann, bob) = (t.user("ann").await, t.user("bob").await);
+    let imports = || async { t.store().horizon().await.unwrap().imports };
+    let before = imports().await;
+    let new_users = users(import(1), 0, &["eve"]);
+    t.store().import_users(new_users).await.unwrap();
+    let nobodys = posts(import(2), [post(UserId(1), OLD)]);
+    t.store().import_posts(nobodys).await.unwrap();
+    assert_eq!(imports().await, before, "no timeline shows these");
+
+    t.store()
+        .import_posts(posts(import(3), [post(ann, OLD)]))
+        .await
+        .unwrap();
+    let posted = imports().await;
+    assert!(
+        posted > before,
+        "a crash before the seal must not leave cursors as they were"
+    );
+    let follow = [(bob, ann, OLD)];
+    t.store().import_follows(follows(import(4), &follow)).await.unwrap();
+    let followed = imports().await;
+    assert!(followed > posted);
+
+    t.store()
+        .import_posts(posts(import(3), [post(ann, OLD)]))
+        .await
+        .unwrap();
+    t.store().import_follows(follows(import(5), &follow)).await.unwrap();
+    assert_eq!(imports().await, followed, "what is there already changes nothing");
+    t.reopen().await;
+    assert_eq!(t.store().horizon().await.unwrap().imports, followed);
 }
 
 async fn progress_survives_reopening(t: &Subject) {

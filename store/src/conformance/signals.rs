@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use social_core::backend::{Channel, Listener, Wake, WakeKind};
-use social_core::{EventId, PostId, UserId, limits};
+use social_core::{CommentId, EventId, PostId, UserId, limits};
 use tokio::time::timeout;
 
 use super::subject::at_once;
@@ -22,6 +22,7 @@ cases!["signals":
     what_is_not_watched_any_more_wakes_nobody,
     waiting_for_a_wake_can_be_given_up,
     wakes_come_in_order,
+    what_waits_already_is_not_held_twice,
     a_slow_listener_learns_once_that_it_missed_some,
     a_dropped_listener_harms_nobody,
     wakes_from_many_tasks_all_arrive,
@@ -195,6 +196,46 @@ async fn wakes_come_in_order(t: &Subject) {
     }
     for number in 0..50 {
         assert_eq!(next(&mut listener).await.kind, WakeKind::Arrived(PostId(number)));
+    }
+}
+
+async fn what_waits_already_is_not_held_twice(t: &Subject) {
+    let post = Channel::Post(PostId(1));
+    let mut slow = listener(t, &[Channel::Home(ANN), post]);
+    let hints = [
+        WakeKind::Arrived(PostId(1)),
+        WakeKind::GraphChanged,
+        WakeKind::Counts(PostId(1)),
+        WakeKind::PostChanged(PostId(1)),
+    ];
+    for _ in 0..limits::STREAM_BUFFER {
+        for kind in &hints {
+            t.signals().wake(Channel::Home(ANN), kind.clone());
+            t.signals().wake(post, kind.clone());
+        }
+    }
+    for kind in &hints {
+        for channel in [Channel::Home(ANN), post] {
+            let kind = kind.clone();
+            assert_eq!(next(&mut slow).await, Wake { channel, kind });
+        }
+    }
+    assert!(is_quiet(&mut slow).await, "and nothing was missed");
+
+    // Once taken, the same is news again; and comments come as they were written.
+    let (one, two) = (
+        WakeKind::CommentCreated(CommentId(1)),
+        WakeKind::CommentEdited(CommentId(1)),
+    );
+    for kind in [&hints[2], &one, &two, &one] {
+        t.signals().wake(post, kind.clone());
+        assert_eq!(next(&mut slow).await.kind, *kind);
+    }
+    for kind in [&one, &two, &one] {
+        t.signals().wake(post, kind.clone());
+    }
+    for kind in [&one, &two, &one] {
+        assert_eq!(next(&mut slow).await.kind, *kind);
     }
 }
 

@@ -222,7 +222,8 @@ impl Subject {
             address: None,
             refresh: self.token(),
         };
-        self.store().create_session(session, self.key()).await.unwrap().value
+        let opened = self.store().create_session(session, self.key()).await.unwrap();
+        opened.value.session
     }
 
     pub(crate) async fn post(&self, author: UserId, content: &str) -> PostId {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use social_core::auth::{Account, NewSession, PasswordHash, RefreshHash, Rotation, Session};
+use social_core::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use social_core::backend::AccountStore;
 use social_core::error::Reason;
 use social_core::posts::Encoding;
@@ -62,7 +62,7 @@ impl AccountStore for Truth {
             .await
     }
 
-    async fn create_session(&self, session: NewSession, request: RequestKey) -> Result<Outcome<Session>> {
+    async fn create_session(&self, session: NewSession, request: RequestKey) -> Result<Outcome<OpenedSession>> {
         self.writer.run(move |tx| create_session(tx, session, &request)).await
     }
 
@@ -209,17 +209,19 @@ fn set_password(
     Ok(Outcome::new(revoked))
 }
 
-fn create_session(tx: &mut Tx<'_>, new: NewSession, request: &RequestKey) -> Result<Outcome<Session>> {
+fn create_session(tx: &mut Tx<'_>, new: NewSession, request: &RequestKey) -> Result<Outcome<OpenedSession>> {
     if let Some(id) = tx.replayed(request)? {
-        return log_in_again(tx, SessionId(id), new.refresh).map(Outcome::replayed);
+        let session = log_in_again(tx, SessionId(id), new.refresh)?;
+        let displaced = Vec::new();
+        return Ok(Outcome::replayed(OpenedSession { session, displaced }));
     }
-    make_room(tx, new.user)?;
+    let displaced = make_room(tx, new.user)?;
     let session = Session::new(SessionId(tx.mint()), new, tx.now());
     put_session(tx, &session)?;
     tx.mark(Table::UserSessions, keys::user_session(session.user, session.id));
     tx.expire_at(session.expires_at(), Expiring::Session(session.id));
     tx.remember(request, session.id.0)?;
-    Ok(Outcome::new(session))
+    Ok(Outcome::new(OpenedSession { session, displaced }))
 }
 
 /// The first answer was lost with its token: only the one given now is known to anybody.
@@ -238,14 +240,17 @@ fn log_in_again(tx: &mut Tx<'_>, id: SessionId, refresh: RefreshHash) -> Result<
     Ok(session)
 }
 
-/// Revokes the sessions refreshed longest ago, until there is room for one more.
-fn make_room(tx: &mut Tx<'_>, user: UserId) -> Result<()> {
+/// Revokes the sessions refreshed longest ago, until there is room for one more; answers which.
+fn make_room(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<SessionId>> {
     let mut live = live_sessions(tx, user)?;
     live.sort_by_key(|session| (session.refreshed_at, session.id));
     let surplus = (live.len() + 1).saturating_sub(limits::SESSIONS);
-    live.into_iter()
-        .take(surplus)
-        .try_for_each(|session| revoke(tx, session))
+    let mut displaced = Vec::new();
+    for session in live.into_iter().take(surplus) {
+        displaced.push(session.id);
+        revoke(tx, session)?;
+    }
+    Ok(displaced)
 }
 
 fn load_session(tx: &Tx<'_>, id: SessionId) -> Result<Option<Session>> {

@@ -153,6 +153,11 @@ impl Caches {
         self.following.get_or_insert_with(&viewer, load)
     }
 
+    /// Whom a viewer follows, where that is in memory.
+    pub(super) fn known_reader(&self, viewer: UserId) -> Option<Arc<Reader>> {
+        self.following.get(&viewer)
+    }
+
     /// What a viewer likes, loaded where it is not in memory.
     pub(super) fn liked(&self, viewer: UserId, load: impl FnOnce() -> Result<Liked>) -> Result<Liked> {
         self.liked.get_or_insert_with(&viewer, load)
@@ -203,7 +208,7 @@ impl Caches {
                 Effect::PostCounts(post, counts) => self.post_counts.insert(post, counts),
                 Effect::UserTotals(user, totals) => self.user_totals.insert(user, totals),
                 Effect::Like { user, post, active } => self.apply_like(user, post, active),
-                Effect::Edge { kind, from, to, since } => self.apply_edge(kind, from, to, since),
+                Effect::Edge(kind, from) => self.apply_edge(kind, from),
                 Effect::Stretches(author, stretches) => self.pulled.set(author, &stretches),
                 Effect::Policy(policy) => *self.policy.write() = policy,
                 Effect::Event(..) | Effect::Imports(_) => events.push(effect),
@@ -225,22 +230,12 @@ impl Caches {
         }
     }
 
-    fn apply_edge(&self, kind: EdgeKind, from: UserId, to: UserId, since: Option<u64>) {
-        if kind == EdgeKind::Block {
-            return;
-        }
-        let Some(reader) = self.following.peek(&from) else {
+    /// A viewer may follow and mute 20,000 others: the writer does not copy them all for each change, the next reader loads
+    /// them. Where one is loading the rows of before, its placeholder goes.
+    fn apply_edge(&self, kind: EdgeKind, from: UserId) {
+        if kind != EdgeKind::Block {
             self.following.remove(&from);
-            return;
-        };
-        let mut following = Following::clone(&reader.following);
-        match (kind, since) {
-            (EdgeKind::Follow, Some(since)) => drop(following.followees.insert(to, since)),
-            (EdgeKind::Follow, None) => drop(following.followees.remove(&to)),
-            (_, Some(_)) => drop(following.muted.insert(to)),
-            (_, None) => drop(following.muted.remove(&to)),
         }
-        self.following.insert(from, Reader::new(following));
     }
 }
 
@@ -367,12 +362,7 @@ mod tests {
                 Liked::Many => panic!("few"),
             }
         });
-        let follow = Effect::Edge {
-            kind: EdgeKind::Follow,
-            from: fan,
-            to: UserId(9),
-            since: Some(5),
-        };
+        let follow = Effect::Edge(EdgeKind::Follow, fan);
         never_older(follow, (vec![], vec![(UserId(9), 5)]), |caches, load| {
             let load = || {
                 Ok(Reader::new(Following {
@@ -417,6 +407,23 @@ mod tests {
         let liked = caches.liked(fan, || panic!("in memory")).unwrap();
         assert!(matches!(liked, Liked::All(posts) if *posts == [4, 5]));
         assert_eq!(caches.events().horizon().visible, PostId(2));
+    }
+
+    #[test]
+    fn a_change_of_follows_or_mutes_drops_what_is_known_of_the_viewer_alone() {
+        let (fan, other, caches) = (UserId(ID), UserId(9), caches());
+        for (kind, stays) in [
+            (EdgeKind::Follow, false),
+            (EdgeKind::Mute, false),
+            (EdgeKind::Block, true),
+        ] {
+            for viewer in [fan, other] {
+                caches.reader(viewer, || Ok(Reader::new(Following::default()))).unwrap();
+            }
+            caches.apply(vec![Effect::Edge(kind, fan)], 1);
+            assert_eq!(caches.known_reader(fan).is_some(), stays, "{kind:?}");
+            assert!(caches.known_reader(other).is_some());
+        }
     }
 
     #[test]

@@ -30,23 +30,14 @@ pub(super) enum Effect {
         /// Whether it is liked now.
         active: bool,
     },
-    /// An edge was set, since this key, or removed.
-    Edge {
-        /// Which kind.
-        kind: EdgeKind,
-        /// Whose edge.
-        from: UserId,
-        /// To whom.
-        to: UserId,
-        /// The edge's key, where it is there now.
-        since: Option<u64>,
-    },
+    /// An edge of this kind from this user was set or removed.
+    Edge(EdgeKind, UserId),
     /// An author's pulled stretches are these now.
     Stretches(UserId, Arc<Stretches>),
     /// An event stands here now.
     Event(EventId, State),
     /// The policy is this now.
     Policy(Policy),
-    /// So many runs of imports were ended by now.
+    /// The count of the horizon that imports raise is this now.
     Imports(u64),
 }

@@ -57,6 +57,7 @@ impl Folder {
 
     /// Says that the database is made: from now on the folder holds data.
     pub(super) fn seal(&self) -> Result<(), Error> {
+        make_private(&self.engine_dir()).map_err(io_error("restrict", &self.engine_dir()))?;
         let (from, to) = (self.dir.join(UNFINISHED_FILE), self.dir.join(FORMAT_FILE));
         if to.exists() {
             return Ok(());
@@ -140,6 +141,23 @@ fn make_private_dir(dir: &Path) -> io::Result<()> {
     // Else a power loss may take the folder with everything that is synced in it.
     let parent = dir.canonicalize()?;
     parent.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+/// Closes a folder to others, whatever the folder around it allows.
+#[cfg(unix)]
+fn make_private(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut mode = fs::metadata(dir)?.permissions();
+    if mode.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    mode.set_mode(0o700);
+    fs::set_permissions(dir, mode)
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 fn take_lock(dir: &Path) -> Result<File, Error> {

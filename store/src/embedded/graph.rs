@@ -9,7 +9,7 @@ use social_core::fanout::Payload;
 use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, PulledAuthor, Relation};
 use social_core::page::Range;
 use social_core::request::TraceContext;
-use social_core::{Error, Result, UserId, limits};
+use social_core::{Error, EventId, Result, UserId, limits};
 
 use super::caches::Reader;
 use super::counts::{self, step};
@@ -88,16 +88,26 @@ impl Truth {
         Ok(Reader::new(following))
     }
 
-    /// The viewer's own side of follows and mutes is in memory; the other's side and blocks are rows.
+    /// The viewer's own side of follows and mutes may be in memory; where it is not, single rows cost less than all of it:
+    /// it went out of memory with the viewer's last follow.
     fn relation(&self, viewer: UserId, user: UserId) -> Result<Relation> {
-        let own = self.reader(viewer)?;
         let edge = |kind, from, to: UserId| self.has(Table::Edges, &keys::edge(kind, from, to.0));
+        let (following, muting) = match self.caches.known_reader(viewer) {
+            Some(own) => (
+                own.following.followees.contains_key(&user),
+                own.following.muted.contains(&user),
+            ),
+            None => (
+                edge(EdgeKind::Follow, viewer, user)?,
+                edge(EdgeKind::Mute, viewer, user)?,
+            ),
+        };
         Ok(Relation {
-            following: own.following.followees.contains_key(&user),
+            following,
             followed_by: edge(EdgeKind::Follow, user, viewer)?,
             blocking: edge(EdgeKind::Block, viewer, user)?,
             blocked_by: edge(EdgeKind::Block, user, viewer)?,
-            muting: own.following.muted.contains(&user),
+            muting,
         })
     }
 }
@@ -127,17 +137,15 @@ fn set(
     }
     let since = tx.mint();
     add(tx, kind, from, to, since)?;
-    let event = match kind {
-        EdgeKind::Follow => Some(events::file_new(
-            tx,
-            Payload::Follow {
-                follower: from,
-                followee: to,
-            },
-            trace,
-        )?),
-        EdgeKind::Block | EdgeKind::Mute => None,
-    };
+    // One id for both: while the backfill is pending, the follow is not below the settled horizon.
+    let event = (kind == EdgeKind::Follow).then_some(EventId(since));
+    if let Some(id) = event {
+        let payload = Payload::Follow {
+            follower: from,
+            followee: to,
+        };
+        events::file(tx, id, payload, trace)?;
+    }
     Ok(EdgeChange {
         active,
         changed: true,
@@ -164,7 +172,7 @@ pub(super) fn add(tx: &mut Tx<'_>, kind: EdgeKind, from: UserId, to: UserId, sin
     if kind == EdgeKind::Follow {
         tx.mark(Table::Followers, keys::pair(to.0, from.0));
     }
-    moved(tx, kind, from, to, Some(since))
+    moved(tx, kind, from, to, true)
 }
 
 fn remove(tx: &mut Tx<'_>, kind: EdgeKind, from: UserId, to: UserId) -> Result<()> {
@@ -178,17 +186,16 @@ fn remove(tx: &mut Tx<'_>, kind: EdgeKind, from: UserId, to: UserId) -> Result<(
     if kind == EdgeKind::Follow {
         tx.delete(Table::Followers, keys::pair(to.0, from.0));
     }
-    moved(tx, kind, from, to, None)
+    moved(tx, kind, from, to, false)
 }
 
 /// Counts the edge that came or went, and tells memory.
-fn moved(tx: &mut Tx<'_>, kind: EdgeKind, from: UserId, to: UserId, since: Option<u64>) -> Result<()> {
-    let up = since.is_some();
+fn moved(tx: &mut Tx<'_>, kind: EdgeKind, from: UserId, to: UserId, up: bool) -> Result<()> {
     counts::move_user(tx, from, |totals| step(count_of(kind, totals), up))?;
     if kind == EdgeKind::Follow {
         counts::move_user(tx, to, |totals| step(&mut totals.followers, up))?;
     }
-    tx.effect(Effect::Edge { kind, from, to, since });
+    tx.effect(Effect::Edge(kind, from));
     Ok(())
 }
 

@@ -60,6 +60,7 @@ pub(super) fn start(config: &Config, folder: Folder) -> Result<(Truth, JoinHandl
         clock: config.clock.clone(),
         tables,
         db,
+        past: Arc::default(),
         folder,
     };
     Ok((truth, thread))

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use fjall::{Database, Readable, Snapshot, UserValue};
+use parking_lot::Mutex;
 use social_core::Result;
 use social_core::clock::Clock;
 use social_core::page::{Order, Range};
 
 use super::caches::Caches;
 use super::folder::Folder;
+use super::imports::PastIds;
 use super::keys::{self, Key};
 use super::rows::{self, Row};
 use super::tables::{Table, Tables};
@@ -22,6 +24,8 @@ pub(super) struct Truth {
     pub(super) clock: Clock,
     pub(super) tables: Arc<Tables>,
     pub(super) db: Database,
+    /// Locked by the writer's thread alone.
+    pub(super) past: Arc<Mutex<PastIds>>,
     // Last, so that the folder is let go after the engine is.
     pub(super) folder: Folder,
 }

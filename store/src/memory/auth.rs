@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use social_core::auth::{Account, NewSession, PasswordHash, RefreshHash, Rotation, Session};
+use social_core::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use social_core::backend::AccountStore;
 use social_core::posts::Encoding;
 use social_core::request::{Outcome, RequestKey};
@@ -88,17 +88,19 @@ impl AccountStore for Memory {
         Ok(Outcome::new(revoked))
     }
 
-    async fn create_session(&self, session: NewSession, request: RequestKey) -> Result<Outcome<Session>> {
+    async fn create_session(&self, session: NewSession, request: RequestKey) -> Result<Outcome<OpenedSession>> {
         let mut rows = self.rows();
         if let Some(id) = rows.earlier(request)? {
-            return rows.log_in_again(SessionId(id), session.refresh).map(Outcome::replayed);
+            let session = rows.log_in_again(SessionId(id), session.refresh)?;
+            let displaced = Vec::new();
+            return Ok(Outcome::replayed(OpenedSession { session, displaced }));
         }
         let id = SessionId(rows.mint());
         let session = Session::new(id, session, rows.now());
-        rows.make_room(session.user);
+        let displaced = rows.make_room(session.user);
         rows.sessions.insert(id, session.clone());
         rows.remember(request, id.0);
-        Ok(Outcome::new(session))
+        Ok(Outcome::new(OpenedSession { session, displaced }))
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>> {
@@ -195,14 +197,16 @@ impl Rows {
             .collect()
     }
 
-    /// Leaves room for one more session.
-    fn make_room(&mut self, user: UserId) {
+    /// Leaves room for one more session; answers which were revoked.
+    fn make_room(&mut self, user: UserId) -> Vec<SessionId> {
         let mut live = self.live_sessions(user);
         live.sort_by_key(|session| (session.refreshed_at, session.id));
         let excess = (live.len() + 1).saturating_sub(limits::SESSIONS);
-        for session in live.iter().take(excess) {
-            self.revoke(session.id);
+        let displaced: Vec<_> = live.iter().take(excess).map(|session| session.id).collect();
+        for id in &displaced {
+            self.revoke(*id);
         }
+        displaced
     }
 
     fn log_in_again(&mut self, id: SessionId, refresh: RefreshHash) -> Result<Session> {

@@ -213,7 +213,8 @@ impl Rows {
         if kind != EdgeKind::Follow {
             return Ok(None);
         }
-        let event = EventId(self.mint());
+        // One id for both: while the backfill is pending, the follow is not below the settled horizon.
+        let event = EventId(since);
         self.file(
             event,
             Payload::Follow {

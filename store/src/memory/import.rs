@@ -22,8 +22,9 @@ impl ImportStore for Memory {
     }
 
     async fn import_users(&self, batch: ImportBatch<NewUser>) -> Result<ImportOutcome> {
-        self.rows()
-            .import(ImportKind::Users, batch, |rows, user| rows.add_user(user).map(drop))
+        self.rows().import(ImportKind::Users, batch, |rows, user| {
+            rows.add_user(user).map(|_| false)
+        })
     }
 
     async fn import_posts(&self, batch: ImportBatch<ImportPost>) -> Result<ImportOutcome> {
@@ -63,19 +64,24 @@ impl PastIds {
 }
 
 impl Rows {
+    /// `take` answers whether home timelines are others now: then cursors of before are reset at once, since the end of the
+    /// import may never come.
     fn import<T>(
         &mut self,
         kind: ImportKind,
         batch: ImportBatch<T>,
-        mut take: impl FnMut(&mut Self, T) -> Result<()>,
+        mut take: impl FnMut(&mut Self, T) -> Result<bool>,
     ) -> Result<ImportOutcome> {
         let now = self.now();
         let earlier = self.imports.get(&batch.import).cloned();
         let mut progress = earlier.unwrap_or_else(|| ImportProgress::new(kind, now));
         let skipped = progress.skip(kind, batch.offset, batch.items.len())?;
+        let mut moved = false;
         for item in batch.items.into_iter().skip(skipped) {
-            progress.note(&item.and_then(|item| take(self, item)));
+            let stored = item.and_then(|item| take(self, item));
+            progress.note(&stored.map(|stored| moved |= stored));
         }
+        self.import_runs += u64::from(moved);
         progress.updated_at = now;
         self.imports.insert(batch.import, progress.clone());
         Ok(ImportOutcome {
@@ -84,7 +90,7 @@ impl Rows {
         })
     }
 
-    fn import_post(&mut self, import: ImportPost) -> Result<()> {
+    fn import_post(&mut self, import: ImportPost) -> Result<bool> {
         self.user(import.author)?;
         let id = PostId(self.past_posts.give(import.created_at));
         let draft = PostDraft {
@@ -96,10 +102,10 @@ impl Rows {
             facets: import.facets,
         };
         self.posts.insert(id, Arc::new(draft.into_post(id, import.created_at)));
-        Ok(())
+        Ok(true)
     }
 
-    fn import_follow(&mut self, import: ImportFollow) -> Result<()> {
+    fn import_follow(&mut self, import: ImportFollow) -> Result<bool> {
         let ImportFollow {
             follower,
             followee,
@@ -111,11 +117,11 @@ impl Rows {
         self.user(follower)?;
         self.user(followee)?;
         if self.graph.follows.has(follower, followee) {
-            return Ok(());
+            return Ok(false);
         }
         self.graph.check_new(EdgeKind::Follow, follower, followee)?;
         let since = self.past_follows.give(created_at);
         self.graph.follows.add(follower, followee, since);
-        Ok(())
+        Ok(true)
     }
 }

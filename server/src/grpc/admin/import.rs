@@ -2,8 +2,9 @@
 
 use std::future::Future;
 
-use social_core::import::{self, ImportOutcome, ImportProgress};
+use social_core::import::{self, ImportKind, ImportOutcome, ImportProgress};
 use social_core::{Backend, Error, Result};
+use social_observability::event;
 use social_proto::v1;
 use tonic::{Status, Streaming};
 use tracing::Instrument as _;
@@ -87,7 +88,23 @@ impl Run {
                 "must be the same in every message of a stream",
             ));
         }
+        let before = match &self.begun {
+            Some((_, progress)) => Some((progress.imported, progress.rejected)),
+            // Perhaps an earlier stream brought a part of it.
+            None => {
+                let found = self.backend.store.import_progress(import).await?;
+                found.map(|progress| (progress.imported, progress.rejected))
+            }
+        };
+        let (imported, rejected) = before.unwrap_or_default();
         let ImportOutcome { progress, skipped } = message.commit(&self.backend, import, offset).await?;
+        // Figures are of the whole import: what this message added is what they grew by.
+        event::import_committed(
+            kind(progress.kind),
+            progress.imported.saturating_sub(imported),
+            progress.rejected.saturating_sub(rejected),
+            progress.next_offset,
+        );
         self.begun = Some((import, progress));
         self.skipped += skipped;
         Ok(())
@@ -103,6 +120,15 @@ impl Run {
             convert::import::progress(import, &progress),
             convert::count(self.skipped),
         ))
+    }
+}
+
+/// The label of metrics.
+fn kind(kind: ImportKind) -> &'static str {
+    match kind {
+        ImportKind::Users => "users",
+        ImportKind::Posts => "posts",
+        ImportKind::Follows => "follows",
     }
 }
 

@@ -1,41 +1,58 @@
 //! How much may be in hand at once, in this process and for one caller.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use social_core::error::Result;
 use social_core::{Error, Reason, limits};
 use social_observability::event;
 
 use crate::ratelimit::Principal;
+use crate::shares::{Share, Shares};
 
 /// When an overloaded server is worth asking again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// Open streams of one address without a token: several people may be behind it.
-const STREAMS_PER_ADDRESS: u32 = 5 * limits::STREAMS_PER_USER as u32;
+const ANONYMOUS_STREAMS: usize = 5 * limits::STREAMS_PER_USER;
 
 /// The counts of what is in hand.
 #[derive(Debug)]
 pub(crate) struct Admission {
     requests: Arc<Counter>,
     streams: Arc<Counter>,
-    streams_of: Arc<Mutex<HashMap<Principal, u32>>>,
+    calls_of: Arc<Shares>,
+    streams_of: Arc<Shares>,
+    streams_at: Arc<Shares>,
 }
 
 impl Admission {
-    /// Counts with these bounds on requests and on streams.
+    /// Counts with these bounds on requests and on streams of the process.
     pub(crate) fn new(requests: usize, streams: usize) -> Self {
         Self {
             requests: Counter::new(requests),
             streams: Counter::new(streams),
-            streams_of: Arc::default(),
+            calls_of: Shares::new(),
+            streams_of: Shares::new(),
+            streams_at: Shares::new(),
         }
     }
 
-    /// A place for a request, at once or not at all: a queue would only make everybody late. OVERLOADED.
+    /// A caller's share of the calls, also of those whose message has yet to come: it takes nothing from others. OVERLOADED.
+    pub(crate) fn call(&self, caller: Principal) -> Result<Share> {
+        let limit = limits::REQUESTS_PER_CALLER;
+        self.calls_of.take(caller, limit).ok_or_else(|| {
+            event::overloaded();
+            Error::new(
+                Reason::Overloaded,
+                format!("you have {limit} calls in hand already; nothing was done"),
+            )
+            .retry_after(RETRY_AFTER)
+            .quota(caller.subject(), format!("{limit} calls at once"))
+        })
+    }
+
+    /// A place for a request that can be worked on, at once or not at all: a queue would only make everybody late. OVERLOADED.
     pub(crate) fn request(&self) -> Result<Place> {
         self.requests.take().ok_or_else(|| {
             event::overloaded();
@@ -48,32 +65,30 @@ impl Admission {
     }
 
     /// A place for a stream, kept as long as it is open. OVERLOADED, TOO_MANY_STREAMS.
-    pub(crate) fn stream(&self, principal: Principal) -> Result<StreamPlace> {
+    pub(crate) fn stream(&self, caller: Principal, address: Principal) -> Result<StreamPlace> {
         let place = self.streams.take().ok_or_else(|| {
             event::overloaded();
             Error::new(Reason::Overloaded, "the server has as many open streams as it may have")
                 .retry_after(RETRY_AFTER)
         })?;
-        let limit = match principal {
-            Principal::User(_) => limits::STREAMS_PER_USER as u32,
-            Principal::Address(_) => STREAMS_PER_ADDRESS,
+        let of_caller = match caller {
+            Principal::User(_) => limits::STREAMS_PER_USER,
+            Principal::Address(_) => ANONYMOUS_STREAMS,
         };
-        let mut streams_of = self.streams_of.lock();
-        let open = streams_of.entry(principal).or_default();
-        if *open >= limit {
-            let message = format!("you have {limit} open streams already; close one first");
-            return Err(
-                Error::new(Reason::TooManyStreams, message).quota(principal.subject(), format!("{limit} open streams"))
-            );
-        }
-        *open += 1;
-        drop(streams_of);
         Ok(StreamPlace {
-            principal,
-            streams_of: Arc::clone(&self.streams_of),
+            _of_caller: share_of(&self.streams_of, caller, of_caller)?,
+            _at_address: share_of(&self.streams_at, address, limits::STREAMS_PER_ADDRESS)?,
             _place: place,
         })
     }
+}
+
+fn share_of(streams: &Arc<Shares>, whose: Principal, limit: usize) -> Result<Share> {
+    streams.take(whose, limit).ok_or_else(|| {
+        let subject = whose.subject();
+        let message = format!("{subject} has {limit} open streams already; close one first");
+        Error::new(Reason::TooManyStreams, message).quota(subject, format!("{limit} open streams"))
+    })
 }
 
 /// A bounded count.
@@ -110,24 +125,12 @@ impl Drop for Place {
     }
 }
 
-/// A stream's place, in the process and among its caller's.
+/// A stream's place, in the process, among its caller's and among its address's.
 #[derive(Debug)]
 pub(crate) struct StreamPlace {
-    principal: Principal,
-    streams_of: Arc<Mutex<HashMap<Principal, u32>>>,
+    _of_caller: Share,
+    _at_address: Share,
     _place: Place,
-}
-
-impl Drop for StreamPlace {
-    fn drop(&mut self) {
-        let mut streams_of = self.streams_of.lock();
-        if let Some(open) = streams_of.get_mut(&self.principal) {
-            *open -= 1;
-            if *open == 0 {
-                streams_of.remove(&self.principal);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -150,14 +153,42 @@ mod tests {
     fn one_caller_cannot_take_all_streams() {
         let admission = Admission::new(1, 1_000);
         let (one, other) = (Principal::User(UserId(1)), Principal::User(UserId(2)));
+        let address = Principal::of_address(None);
         let mut open: Vec<_> = (0..limits::STREAMS_PER_USER)
-            .map(|_| admission.stream(one).unwrap())
+            .map(|_| admission.stream(one, address).unwrap())
             .collect();
-        assert_eq!(admission.stream(one).unwrap_err().reason, Reason::TooManyStreams);
-        let _others = admission.stream(other).unwrap();
+        let refused = admission.stream(one, address).unwrap_err();
+        assert_eq!(refused.reason, Reason::TooManyStreams);
+        let _others = admission.stream(other, address).unwrap();
         open.pop();
-        drop(admission.stream(one).unwrap());
-        open.clear();
-        assert_eq!(admission.streams_of.lock().len(), 1);
+        drop(admission.stream(one, address).unwrap());
+    }
+
+    #[test]
+    fn many_users_of_one_address_cannot_take_all_streams() {
+        let admission = Admission::new(1, 10_000);
+        let address = Principal::of_address(Some([192, 0, 2, 7].into()));
+        let stream = |user| admission.stream(Principal::User(UserId(user)), address);
+        let _open: Vec<_> = (0..limits::STREAMS_PER_ADDRESS as u64)
+            .map(|user| stream(user).unwrap())
+            .collect();
+        let refused = stream(1_000_000).unwrap_err();
+        assert_eq!(refused.reason, Reason::TooManyStreams);
+        assert_eq!(refused.quota.unwrap().subject, "address:192.0.2.7");
+        let elsewhere = Principal::of_address(None);
+        admission.stream(Principal::User(UserId(1_000_001)), elsewhere).unwrap();
+    }
+
+    #[test]
+    fn one_caller_cannot_take_all_calls() {
+        let admission = Admission::new(1, 1);
+        let (one, other) = (Principal::User(UserId(1)), Principal::of_address(None));
+        let held: Vec<_> = (0..limits::REQUESTS_PER_CALLER)
+            .map(|_| admission.call(one).unwrap())
+            .collect();
+        assert_eq!(admission.call(one).unwrap_err().reason, Reason::Overloaded);
+        admission.call(other).unwrap();
+        drop(held);
+        admission.call(one).unwrap();
     }
 }

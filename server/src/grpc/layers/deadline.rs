@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::method::Method;
 
-/// When a call must be done; a handler finds it among the request's extensions.
+/// When a call must be done.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Instant);
+pub(crate) struct Deadline(Instant);
 
 impl Deadline {
     /// A deadline this far ahead.
@@ -21,14 +21,13 @@ impl Deadline {
     }
 
     /// The time that is left, zero when there is none.
-    #[must_use]
-    pub fn left(&self) -> Duration {
+    #[cfg(test)]
+    fn left(&self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
     /// The moment itself.
-    #[must_use]
-    pub fn at(&self) -> Instant {
+    pub(crate) fn at(&self) -> Instant {
         self.0
     }
 }

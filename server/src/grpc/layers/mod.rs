@@ -4,17 +4,18 @@
 //! 2. grpc-web: makes a browser's call a gRPC call, and the answer what a browser can read
 //! 3. panics: one that gets here is answered INTERNAL, and the server goes on
 //! 4. trace: the call's trace context, its span, its line in metrics
-//! 5. deadline: answers DEADLINE_EXCEEDED in time, and tells the handler what time is left
+//! 5. deadline: answers DEADLINE_EXCEEDED in time
 //! 6. auth: credentials become a viewer
 //! 7. rate limits: of the address (before auth, since checking signatures is what a flood would cost), then of the user
 //! 8. load shed: more than fits is refused at once, never queued
-//! 9. concurrency limit: of the process; streams hold a place of their own
+//! 9. concurrency limits: of the caller, and once the message is in, of the process; streams hold places of their own
 //!
 //! From the third on they are one service, [`Gate`]: together they cost what a single layer of a tower of them would.
 
 mod admit;
 mod cors;
 mod deadline;
+mod message;
 mod method;
 mod stream;
 mod trace;
@@ -41,8 +42,7 @@ use tower::{Service, ServiceBuilder, ServiceExt as _};
 use tower_http::cors::Cors;
 use tracing::Instrument as _;
 
-use self::admit::{Admission, Place, StreamPlace};
-pub use self::deadline::Deadline;
+use self::admit::{Admission, StreamPlace};
 use self::deadline::Deadlines;
 use self::method::Method as Known;
 use self::stream::Stream;
@@ -51,6 +51,7 @@ use super::Drain;
 use super::status::{adopt, deadline_exceeded, shutting_down, status, unimplemented};
 use crate::auth::Door;
 use crate::ratelimit::{Budget, Limits, Principal, Refused};
+use crate::shares::Share;
 
 /// The address of the client, put among a request's extensions by the listener.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +175,7 @@ where
 }
 
 /// Layer 5.
-async fn within_deadline<S>(rules: &Rules, inner: S, call: &Call, mut request: Request<Body>) -> Response<Body>
+async fn within_deadline<S>(rules: &Rules, inner: S, call: &Call, request: Request<Body>) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
@@ -185,7 +186,6 @@ where
     let Some(deadline) = deadlines.answer else {
         return admitted(rules, inner, call, method, deadlines, request).await;
     };
-    request.extensions_mut().insert(deadline);
     let answer = admitted(rules, inner, call, method, deadlines, request);
     match tokio::time::timeout_at(deadline.at(), answer).await {
         Ok(response) => response,
@@ -209,9 +209,22 @@ where
         Ok(pass) => pass,
         Err(refused) => return refusal(*refused.error, refused.budget),
     };
+    if !method.client_streaming {
+        let (parts, body) = request.into_parts();
+        match message::whole(body, method.name).await {
+            Ok(body) => request = Request::from_parts(parts, body),
+            Err(refused) => return refused.into_http(),
+        }
+    }
+    // Only now is there work to do: a message that never comes takes nothing from others.
+    let place = match method.class.map(|_| rules.admission.request()).transpose() {
+        Ok(place) => place,
+        Err(error) => return refusal(error, pass.budget),
+    };
     request.extensions_mut().insert(pass.caller);
     let Ok(response) = inner.call(request).await;
-    let mut response = typed(response);
+    drop(place);
+    let mut response = typed(response, method);
     if let Some(budget) = pass.budget {
         budget.write(response.headers_mut());
     }
@@ -228,7 +241,7 @@ struct Pass {
     caller: Caller,
     budget: Option<Budget>,
     stream: Option<StreamPlace>,
-    _place: Option<Place>,
+    _share: Option<Share>,
 }
 
 /// Layers 6 to 9: who calls, whether they may, and whether there is room.
@@ -257,17 +270,17 @@ async fn admit(rules: &Rules, call: &Call, method: &'static Known, headers: &Hea
     };
     let budget = Budget::tighter(of_user, of_address);
     let refused = |error| Refused::new(error, budget);
-    let place = rules.admission.request().map_err(refused)?;
+    let share = rules.admission.call(principal).map_err(refused)?;
     let stream = method
         .server_streaming
-        .then(|| rules.admission.stream(principal))
+        .then(|| rules.admission.stream(principal, address))
         .transpose()
         .map_err(refused)?;
     Ok(Pass {
         caller,
         budget,
         stream,
-        _place: Some(place),
+        _share: Some(share),
     })
 }
 
@@ -283,7 +296,7 @@ impl Pass {
             caller,
             budget: None,
             stream: None,
-            _place: None,
+            _share: None,
         }
     }
 }
@@ -298,7 +311,7 @@ fn refusal(error: Error, budget: Option<Budget>) -> Response<Body> {
 }
 
 /// Gives an error that tonic made by itself (a message that cannot be decoded, a method without a handler) its type.
-fn typed(response: Response<Body>) -> Response<Body> {
+fn typed(response: Response<Body>, method: &'static Known) -> Response<Body> {
     if !is_error(&response) || response.headers().contains_key(Status::GRPC_STATUS_DETAILS) {
         return response;
     }
@@ -307,7 +320,7 @@ fn typed(response: Response<Body>) -> Response<Body> {
     };
     match foreign.code() {
         Code::Ok => response,
-        _ => adopt(foreign).into_http(),
+        _ => adopt(foreign, method.name).into_http(),
     }
 }
 

@@ -98,7 +98,10 @@ impl Stream {
     /// Notes the end, and gives a status of the transport its type.
     fn last_frame(&mut self, trailers: HeaderMap) -> Frame<Bytes> {
         match Status::from_header_map(&trailers) {
-            Some(end) if end.code() != Code::Ok && end.details().is_empty() => self.end_with(&adopt(end)),
+            Some(end) if end.code() != Code::Ok && end.details().is_empty() => {
+                let end = adopt(end, self.method.name);
+                self.end_with(&end)
+            }
             end => {
                 self.ended = Some(end.map_or(StreamEnd::Complete, |end| kind(end.code())));
                 Frame::trailers(trailers)
@@ -124,7 +127,10 @@ impl http_body::Body for Stream {
                 self.ended = Some(StreamEnd::Complete);
                 return Poll::Ready(None);
             }
-            Some(Err(error)) => self.end_with(&adopt(error)),
+            Some(Err(error)) => {
+                let end = adopt(error, self.method.name);
+                self.end_with(&end)
+            }
             Some(Ok(frame)) => match frame.into_trailers() {
                 Ok(trailers) => self.last_frame(trailers),
                 Err(data) => data,

@@ -170,7 +170,7 @@ async fn a_handler_that_hangs_is_cut_at_the_default_deadline() {
 }
 
 #[tokio::test]
-async fn a_handler_finds_who_calls_and_what_time_is_left() {
+async fn a_handler_finds_who_calls() {
     let rules = rules(1, 1);
     let inner = service_fn(|request: Request<Body>| async move {
         let caller = request.extensions().get::<Caller>().expect("a caller");
@@ -179,16 +179,63 @@ async fn a_handler_finds_who_calls_and_what_time_is_left() {
             caller.trace.expect("a trace").trace_id_hex(),
             "0af7651916cd43dd8448eb211c80319c"
         );
-        let left = request.extensions().get::<Deadline>().expect("a deadline").left();
-        assert!(left <= Duration::from_secs(3) && left > Duration::from_secs(2));
         Ok::<_, Infallible>(Response::new(Body::empty()))
     });
     let mut gate = Gate { rules, inner };
     let mut sent = request(OPEN_TO_ALL);
     sent.extensions_mut().insert(Peer([192, 0, 2, 7].into()));
-    sent.headers_mut().insert("grpc-timeout", "3S".parse().unwrap());
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     sent.headers_mut().insert("traceparent", traceparent.parse().unwrap());
     let Ok(response) = gate.call(sent).await;
     assert!(!is_error(&response));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_never_comes_takes_no_place_and_is_given_up() {
+    let rules = rules(1, 1);
+    let call = |gap: Duration| {
+        let frames = futures::stream::unfold(0, move |sent| async move {
+            tokio::time::sleep(gap).await;
+            let frame = http_body::Frame::data(bytes::Bytes::from_static(b"x"));
+            (sent < 4).then_some((Ok::<_, Status>(frame), sent + 1))
+        });
+        let request = Request::post(OPEN_TO_ALL).body(Body::new(http_body_util::StreamBody::new(frames)));
+        let inner = service_fn(|request: Request<Body>| async move {
+            assert_eq!(request.into_body().collect().await.unwrap().to_bytes(), "xxxx");
+            Ok::<_, Infallible>(answered().await)
+        });
+        let mut gate = Gate {
+            rules: Arc::clone(&rules),
+            inner,
+        };
+        gate.call(request.unwrap()).map(Result::unwrap)
+    };
+    let held: Vec<_> = (0..limits::REQUESTS_PER_CALLER)
+        .map(|_| tokio::spawn(call(Duration::from_secs(60))))
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The caller has its share in hand; others are served.
+    assert_status(
+        call(Duration::ZERO).await.headers(),
+        Code::ResourceExhausted,
+        Reason::Overloaded,
+    );
+    let mut other = request(OPEN_TO_ALL);
+    other.extensions_mut().insert(Peer([192, 0, 2, 7].into()));
+    let mut gate = Gate {
+        rules: Arc::clone(&rules),
+        inner: service_fn(|_: Request<Body>| answered().map(Ok::<_, Infallible>)),
+    };
+    assert!(!is_error(&gate.call(other).await.unwrap()));
+    for held in held {
+        assert_status(
+            held.await.unwrap().headers(),
+            Code::DeadlineExceeded,
+            Reason::DeadlineExceeded,
+        );
+    }
+    assert!(
+        !is_error(&call(Duration::from_secs(1)).await),
+        "a slow message is none that never comes"
+    );
 }

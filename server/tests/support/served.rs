@@ -1,6 +1,6 @@
 //! A server in this process, on free ports and a folder of its own, and ways to talk to it.
-#![allow(dead_code, reason = "each test file uses its part of it")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "this is all test code")]
+
+pub use super::request_id;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,21 +18,21 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 /// A server under test. Dropped without [`TestServer::stop`] it ends with the test's runtime.
-pub(crate) struct TestServer {
-    pub(crate) address: SocketAddr,
-    pub(crate) admin_address: SocketAddr,
-    pub(crate) folder: tempfile::TempDir,
+pub struct TestServer {
+    pub address: SocketAddr,
+    pub admin_address: SocketAddr,
+    pub folder: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<bool>,
 }
 
 impl TestServer {
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     /// A server whose configuration differs from that of tests.
-    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::for_tests(&folder.path().join("data"));
         change(&mut config);
@@ -52,23 +52,23 @@ impl TestServer {
         }
     }
 
-    pub(crate) fn admin_token(&self) -> String {
+    pub fn admin_token(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("data/admin.token"))
             .unwrap()
             .trim()
             .to_owned()
     }
 
-    pub(crate) async fn channel(&self) -> Channel {
+    pub async fn channel(&self) -> Channel {
         channel(self.address).await
     }
 
-    pub(crate) async fn auth(&self) -> AuthServiceClient<Channel> {
+    pub async fn auth(&self) -> AuthServiceClient<Channel> {
         AuthServiceClient::new(self.channel().await)
     }
 
     /// Registers a user and answers the access token.
-    pub(crate) async fn register(&self, handle: &str) -> String {
+    pub async fn register(&self, handle: &str) -> String {
         let request = v1::RegisterRequest {
             handle: handle.to_owned(),
             password: "correct horse".to_owned(),
@@ -80,12 +80,12 @@ impl TestServer {
     }
 
     /// Tells the server to stop.
-    pub(crate) fn begin_stop(&mut self) {
+    pub fn begin_stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
     }
 
     /// Stops the server; whether everything in hand could finish.
-    pub(crate) async fn stop(mut self) -> bool {
+    pub async fn stop(mut self) -> bool {
         if self.stop.is_some() {
             self.begin_stop();
         }
@@ -96,7 +96,7 @@ impl TestServer {
     }
 }
 
-pub(crate) async fn channel(address: SocketAddr) -> Channel {
+pub async fn channel(address: SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}"))
         .unwrap()
         .connect()
@@ -104,12 +104,8 @@ pub(crate) async fn channel(address: SocketAddr) -> Channel {
         .unwrap()
 }
 
-pub(crate) fn request_id() -> String {
-    uuid::Uuid::new_v4().to_string()
-}
-
 /// A request with a bearer token.
-pub(crate) fn with_token<T>(message: T, token: &str) -> tonic::Request<T> {
+pub fn with_token<T>(message: T, token: &str) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request
         .metadata_mut()
@@ -118,7 +114,7 @@ pub(crate) fn with_token<T>(message: T, token: &str) -> tonic::Request<T> {
 }
 
 /// The reason of a status, as its details tell it.
-pub(crate) fn reason(status: &Status) -> String {
+pub fn reason(status: &Status) -> String {
     status
         .get_details_error_info()
         .map(|info| info.reason)
@@ -126,13 +122,13 @@ pub(crate) fn reason(status: &Status) -> String {
 }
 
 #[track_caller]
-pub(crate) fn assert_refused(status: &Status, code: Code, expected: &str) {
+pub fn assert_refused(status: &Status, code: Code, expected: &str) {
     assert_eq!((status.code(), reason(status).as_str()), (code, expected), "{status:?}");
     assert_eq!(status.get_details_error_info().unwrap().domain, "social.v1");
 }
 
 /// A grpc-web message frame.
-pub(crate) fn frame(message: &impl prost::Message) -> Vec<u8> {
+pub fn frame(message: &impl prost::Message) -> Vec<u8> {
     let mut frame = vec![0];
     frame.extend((message.encoded_len() as u32).to_be_bytes());
     message.encode(&mut frame).unwrap();
@@ -141,14 +137,14 @@ pub(crate) fn frame(message: &impl prost::Message) -> Vec<u8> {
 
 /// An HTTP/1.1 answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(key, _)| key == name)
@@ -156,7 +152,7 @@ impl Answer {
     }
 
     /// The gRPC status, from the headers or from the trailers in the body.
-    pub(crate) fn grpc_status(&self) -> Option<Code> {
+    pub fn grpc_status(&self) -> Option<Code> {
         let text = self.header("grpc-status").map(str::to_owned).or_else(|| {
             let body = String::from_utf8_lossy(&self.body).into_owned();
             let (_, rest) = body.split_once("grpc-status:")?;
@@ -167,13 +163,7 @@ impl Answer {
 }
 
 /// Sends one HTTP/1.1 request by hand and reads the whole answer.
-pub(crate) async fn http1(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Answer {
+pub async fn http1(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut head = format!(
         "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n",
@@ -213,7 +203,7 @@ fn parse(bytes: &[u8]) -> Answer {
 }
 
 /// A certificate and its key, written to `cert.pem` and `key.pem`; answers the certificate.
-pub(crate) fn write_certificate(folder: &Path) -> Vec<u8> {
+pub fn write_certificate(folder: &Path) -> Vec<u8> {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     std::fs::write(folder.join("cert.pem"), made.cert.pem()).unwrap();
     std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
