@@ -296,7 +296,7 @@ impl World {
         let mean = if author <= GRACE {
             12.0
         } else {
-            3.2 + 2.0 * self.crowd.fame(author).min(20.0)
+            3.6 + 2.0 * self.crowd.fame(author).min(20.0)
         };
         // An exponential distribution: most write little, a few a lot.
         let drawn = mean * -(1.0 - random.random::<f64>()).ln();
