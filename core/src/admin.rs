@@ -7,10 +7,11 @@ use crate::cursor::{Binding, Listed, PageRequest};
 use crate::error::{Error, Reason, Result};
 use crate::fanout::{Event, Policy, Strategy};
 use crate::id::{EventId, PostId, UserId};
-use crate::page::Range;
+use crate::page::{Range, next_after};
 use crate::posts::PostCounts;
 use crate::request::{Viewer, check_id};
 use crate::timeline;
+use crate::users;
 
 /// The fan-out policy.
 pub async fn policy(backend: &Backend) -> Result<Policy> {
@@ -54,9 +55,7 @@ pub async fn set_policy(
 /// Drops a user's home timeline and makes it anew from truth: how many entries it has, and how long that took. USER_NOT_FOUND.
 pub async fn rebuild_timeline(backend: &Backend, user: UserId, request_id: &str) -> Result<(usize, Duration)> {
     check_id(request_id)?;
-    if backend.store.users(&[user]).await?.pop().flatten().is_none() {
-        return Err(Error::user_not_found());
-    }
+    users::require(backend, user).await?;
     let started = Instant::now();
     let entries = timeline::rebuild(backend, user).await?;
     Ok((entries, started.elapsed()))
@@ -78,9 +77,7 @@ pub async fn list_dead_letters(backend: &Backend, page: PageRequest<'_>) -> Resu
     let binding = Binding::new("dead letters", Viewer::Anonymous, &[]);
     let (size, after) = (page.size()?, page.after(&binding)?);
     let events = backend.store.dead_letters(Range::oldest(after, size)).await?;
-    let next = (events.len() == size)
-        .then(|| events.last().map(|event| event.id.0))
-        .flatten();
+    let next = next_after(&events, size, |event| event.id.0);
     Ok(Listed::new(events, next, &binding))
 }
 

@@ -88,6 +88,11 @@ pub fn size(requested: i32, default: usize, max: usize) -> Result<usize> {
     }
 }
 
+/// The key to go on behind a page that was read whole: that of its last row, or `None` where the page is not full, which is the end.
+pub(crate) fn next_after<R>(rows: &[R], size: usize, key: impl Fn(&R) -> u64) -> Option<u64> {
+    rows.last().filter(|_| rows.len() == size).map(key)
+}
+
 /// Checks how many ids a batch call asks for: 1 to [`limits::BATCH`]. INVALID_FIELD `field`.
 pub fn batch(field: &str, ids: usize) -> Result<()> {
     if (1..=limits::BATCH).contains(&ids) {

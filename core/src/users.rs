@@ -13,6 +13,7 @@ use crate::id::UserId;
 use crate::limits;
 use crate::posts::Encoding;
 
+pub(crate) use operations::require;
 pub use operations::{Found, UserRef, UserView, batch_get, get, relationships, update_profile, view};
 
 /// A user's unique name: 3 to 30 of `a-z`, `0-9` and `_`, beginning with a letter; upper case is lowered.

@@ -9,9 +9,9 @@ use crate::cursor::{Binding, Listed, PageRequest};
 use crate::error::{Error, Reason, Result};
 use crate::id::{UserId, minted_at};
 use crate::limits;
-use crate::page::Range;
+use crate::page::{Range, next_after};
 use crate::request::{Caller, Viewer, check_id};
-use crate::users::User;
+use crate::users::{self, User};
 
 /// Sets whether the caller follows, blocks or mutes a user; answers how they stand then. Repeating it answers today's state.
 ///
@@ -62,7 +62,7 @@ async fn apply(
         return Err(Error::new(Reason::SelfReference, "you cannot do this to yourself")
             .violation("user_id", "must be another user"));
     }
-    require_user(backend, other).await?;
+    users::require(backend, other).await?;
     let change = backend.store.set_edge(kind, from, to, active, caller.trace).await?;
     if let Some(event) = change.event {
         backend.signals.offer(event);
@@ -92,7 +92,7 @@ pub async fn list_followers(
     user: UserId,
     page: PageRequest<'_>,
 ) -> Result<Listed<Neighbour>> {
-    require_user(backend, user).await?;
+    users::require(backend, user).await?;
     list(backend, viewer, EdgeKind::Follow, Direction::Incoming, user, page).await
 }
 
@@ -103,7 +103,7 @@ pub async fn list_following(
     user: UserId,
     page: PageRequest<'_>,
 ) -> Result<Listed<Neighbour>> {
-    require_user(backend, user).await?;
+    users::require(backend, user).await?;
     list(backend, viewer, EdgeKind::Follow, Direction::Outgoing, user, page).await
 }
 
@@ -131,7 +131,7 @@ async fn list(
         .store
         .edges(kind, direction, user, Range::newest(after, size))
         .await?;
-    let next = next_after(&edges, size);
+    let next = next_after(&edges, size, |edge| edge.since);
     Ok(Listed::new(neighbours(backend, &edges).await?, next, &binding))
 }
 
@@ -153,7 +153,7 @@ pub async fn export_followers(
     user: UserId,
     resume_cursor: &str,
 ) -> Result<FollowerChunk> {
-    require_user(backend, user).await?;
+    users::require(backend, user).await?;
     let binding = Binding::new("follower export", viewer, &[user.0]);
     let after = PageRequest {
         size: 0,
@@ -198,17 +198,4 @@ async fn neighbours(backend: &Backend, edges: &[Edge]) -> Result<Vec<Neighbour>>
             })
         })
         .collect())
-}
-
-async fn require_user(backend: &Backend, user: UserId) -> Result<()> {
-    match backend.store.users(&[user]).await?.pop().flatten() {
-        Some(_) => Ok(()),
-        None => Err(Error::user_not_found()),
-    }
-}
-
-fn next_after(edges: &[Edge], size: usize) -> Option<u64> {
-    (edges.len() == size)
-        .then(|| edges.last().map(|edge| edge.since))
-        .flatten()
 }

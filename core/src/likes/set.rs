@@ -9,13 +9,13 @@ use crate::access;
 use crate::backend::{Backend, Channel, WakeKind};
 use crate::clock::Time;
 use crate::cursor::{Binding, Listed, PageRequest};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::id::{PostId, UserId, minted_at};
-use crate::page::{Range, Round, fill};
+use crate::page::{Range, Round, fill, next_after};
 use crate::posts::view::{Relations, hydrate, readable};
 use crate::posts::{PostCounts, PostView};
 use crate::request::{Caller, Viewer, check_id};
-use crate::users::User;
+use crate::users::{self, User};
 
 /// Sets whether the caller likes a post; answers whether they do now, and the post's counts. Repeating it answers today's state.
 ///
@@ -58,7 +58,7 @@ pub async fn list_likers(
     let (size, after) = (page.user_size()?, page.after(&binding)?);
     readable(backend, viewer, post).await?;
     let likes = backend.store.likers(post, Range::newest(after, size)).await?;
-    let next = next_after(&likes, size);
+    let next = next_after(&likes, size, |like| like.since);
     let users: Vec<UserId> = likes.iter().map(|like| like.user).collect();
     let relations = Relations::load(backend, viewer, users.iter().copied()).await?;
     let found = backend.store.users(&users).await?;
@@ -94,9 +94,7 @@ pub async fn list_by_user(
 ) -> Result<Listed<LikedPost>> {
     let binding = Binding::new("user likes", viewer, &[user.0]);
     let (size, after) = (page.size()?, page.after(&binding)?);
-    if backend.store.users(&[user]).await?.pop().flatten().is_none() {
-        return Err(Error::user_not_found());
-    }
+    users::require(backend, user).await?;
     if Relations::load(backend, viewer, [user].into_iter())
         .await?
         .to(user)
@@ -153,10 +151,4 @@ pub async fn batch_get_counts(backend: &Backend, viewer: Viewer, ids: &[PostId])
                 .map(|_| counts)
         })
         .collect())
-}
-
-fn next_after(likes: &[Like], size: usize) -> Option<u64> {
-    (likes.len() == size)
-        .then(|| likes.last().map(|like| like.since))
-        .flatten()
 }

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::id::{PostId, UserId};
 use crate::page::{Range, Round, fill};
 use crate::request::Viewer;
+use crate::users;
 
 /// A post. POST_NOT_FOUND where there is none that the viewer may see; with `include_deleted` its author sees a deleted one.
 pub async fn get(backend: &Backend, viewer: Viewer, id: PostId, include_deleted: bool) -> Result<PostView> {
@@ -77,9 +78,7 @@ pub async fn list_by_user(
 ) -> Result<Listed<PostView>> {
     let binding = Binding::new("user posts", viewer, &[author.0, u64::from(exclude_replies)]);
     let (size, after) = (page.size()?, page.after(&binding)?);
-    if backend.store.users(&[author]).await?.pop().flatten().is_none() {
-        return Err(Error::user_not_found());
-    }
+    users::require(backend, author).await?;
     let relations = Relations::load(backend, viewer, [author].into_iter()).await?;
     let relations = &relations;
     let look = |after, wanted| {

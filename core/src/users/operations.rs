@@ -160,6 +160,12 @@ async fn existing(backend: &Backend, ids: &[UserId]) -> Result<Found<Arc<User>>>
     })
 }
 
+/// Refuses an id that no account has. USER_NOT_FOUND.
+pub(crate) async fn require(backend: &Backend, id: UserId) -> Result<()> {
+    let found = backend.store.users(&[id]).await?.pop().flatten();
+    found.map(drop).ok_or_else(Error::user_not_found)
+}
+
 fn check_edit(edit: &ProfileEdit) -> Result<()> {
     if edit.display_name.is_none() && edit.bio.is_none() {
         return Err(Error::field("update_mask", "must name `display_name`, `bio` or both"));
