@@ -50,6 +50,29 @@ async fn a_call_over_http1_is_answered_with_its_type() {
 }
 
 #[tokio::test]
+async fn a_body_that_cannot_be_read_is_the_clients_mistake() {
+    let server = server().await;
+    let bodies: [(&str, &[u8]); 5] = [
+        ("application/grpc-web-text", b"!!!! this is no base64 !!!!"),
+        ("application/grpc-web-text+proto", b"AAA"),
+        // Base64 of a frame that says more than there is.
+        ("application/grpc-web-text", b"AAAAAAk="),
+        ("application/grpc-web+proto", &[0, 0, 0, 0, 9, 1]),
+        ("application/grpc-web+proto", &[0, 0, 0, 0, 2, 0xff, 0xff]),
+    ];
+    for (kind, body) in bodies {
+        let answer = http1(server.address, "POST", GET_USER, &[("content-type", kind)], body).await;
+        // The log names what ends INTERNAL, and only that.
+        assert_eq!(
+            (answer.status, answer.grpc_status()),
+            (200, Some(Code::InvalidArgument)),
+            "{kind}: {answer:?}"
+        );
+        assert!(answer.header("grpc-status-details-bin").is_some(), "{kind}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn anything_else_over_http1_is_refused() {
     let server = server().await;
     assert_eq!(http1(server.address, "GET", "/", &[], &[]).await.status, 400);

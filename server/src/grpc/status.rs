@@ -53,10 +53,7 @@ pub fn adopt(foreign: Status, method: &'static str) -> Status {
         }
         Code::Unimplemented => return unimplemented(),
         Code::OutOfRange if message.contains("decoded message length") => too_large(method),
-        Code::Internal if is_undecodable(message) => Error::field(
-            method,
-            "the message cannot be decoded: it is no message of this method, or was cut short",
-        ),
+        Code::Internal if is_undecodable(message) => undecodable(method),
         Code::ResourceExhausted => Error::new(Reason::Overloaded, "the server has more work than it may take"),
         Code::Unavailable => Error::new(Reason::ShuttingDown, "the server is not available now"),
         Code::DeadlineExceeded | Code::Cancelled => deadline_exceeded(),
@@ -75,6 +72,24 @@ pub(crate) fn too_large(method: &'static str) -> Error {
     Error::field(
         method,
         format!("the message is larger than {} bytes", limits::MESSAGE_BYTES),
+    )
+}
+
+/// The status of a request whose body could not be read. What the transport blames on itself there (text that is no base64, frames that do
+/// not fit, a connection that broke off) is the client's doing: the server has not yet begun to work.
+#[must_use]
+pub(crate) fn unreadable(foreign: Status, method: &'static str) -> Status {
+    match foreign.code() {
+        Code::Internal | Code::Unknown | Code::DataLoss if foreign.details().is_empty() => status(undecodable(method)),
+        _ => adopt(foreign, method),
+    }
+}
+
+/// The error of a message that is none.
+fn undecodable(method: &'static str) -> Error {
+    Error::field(
+        method,
+        "the message cannot be decoded: it is no message of this method, or was cut short",
     )
 }
 

@@ -7,13 +7,13 @@ use tokio::time::timeout;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::grpc::status::{adopt, status, too_large};
+use crate::grpc::status::{status, too_large, unreadable};
 
 /// Bytes of a whole request: its message, and the head before it.
 const WHOLE_BYTES: usize = limits::MESSAGE_BYTES + 5;
 
-/// The body once all of it is in. DEADLINE_EXCEEDED for one that stops coming, INVALID_FIELD for one that is too large, and what the
-/// transport says of one that it could not read.
+/// The body once all of it is in. DEADLINE_EXCEEDED for one that stops coming, INVALID_FIELD for one that is too large or cannot be
+/// read.
 pub(super) async fn whole(mut body: Body, method: &'static str) -> Result<Body, Status> {
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
@@ -21,7 +21,7 @@ pub(super) async fn whole(mut body: Body, method: &'static str) -> Result<Body, 
         .await
         .map_err(|_| status(too_slow()))?
     {
-        let Ok(data) = frame.map_err(|error| adopt(error, method))?.into_data() else {
+        let Ok(data) = frame.map_err(|error| unreadable(error, method))?.into_data() else {
             continue;
         };
         if first.len() + more.len() + data.len() > WHOLE_BYTES {
