@@ -13,35 +13,60 @@ use crate::request::{Viewer, check_id};
 use crate::timeline;
 use crate::users;
 
+/// How often a change of the strategy is tried again while others change the policy.
+const POLICY_ATTEMPTS: usize = 5;
+
 /// The fan-out policy.
 pub async fn policy(backend: &Backend) -> Result<Policy> {
     backend.store.policy().await
 }
 
-/// Changes the fan-out policy for posts created from now on; what is under way keeps its mode. Repeating it answers today's policy.
+/// Changes the fan-out policy for posts created from now on; what is under way keeps its mode. Without a threshold the present one stays.
+/// Repeating it answers today's policy.
 ///
 /// INVALID_FIELD `celebrity_threshold`, ETAG_MISMATCH.
 pub async fn set_policy(
     backend: &Backend,
     strategy: Strategy,
-    celebrity_threshold: i64,
+    celebrity_threshold: Option<u64>,
     expected_version: Option<u64>,
     request_id: &str,
 ) -> Result<Policy> {
     check_id(request_id)?;
-    let celebrity_threshold = u64::try_from(celebrity_threshold)
-        .ok()
-        .filter(|threshold| *threshold > 0)
-        .ok_or_else(|| Error::field("celebrity_threshold", "must be 1 or more followers"))?;
+    let Some(celebrity_threshold) = celebrity_threshold else {
+        return set_strategy(backend, strategy, expected_version).await;
+    };
+    if celebrity_threshold == 0 {
+        return Err(Error::field("celebrity_threshold", "must be 1 or more followers"));
+    }
     let policy = Policy {
         strategy,
         celebrity_threshold,
         ..Policy::default()
     };
+    set_or_repeat(backend, policy, expected_version).await
+}
+
+/// Changes the strategy alone. Bound to the version that the threshold was read from, so that a concurrent change of it is not undone;
+/// where the caller bound it to none, it is tried again on what is there then.
+async fn set_strategy(backend: &Backend, strategy: Strategy, expected_version: Option<u64>) -> Result<Policy> {
+    for _ in 0..POLICY_ATTEMPTS {
+        let now = backend.store.policy().await?;
+        let policy = Policy { strategy, ..now };
+        match set_or_repeat(backend, policy, expected_version.or(Some(now.version))).await {
+            Err(error) if error.reason == Reason::EtagMismatch && expected_version.is_none() => {}
+            set => return set,
+        }
+    }
+    Err(Error::etag_mismatch())
+}
+
+/// Sets a policy; one that a repeated call finds in force already is answered.
+async fn set_or_repeat(backend: &Backend, policy: Policy, expected_version: Option<u64>) -> Result<Policy> {
     match backend.store.set_policy(policy, expected_version).await {
         Err(error) if error.reason == Reason::EtagMismatch => {
             let now = backend.store.policy().await?;
-            let is_repeated = (now.strategy, now.celebrity_threshold) == (strategy, celebrity_threshold);
+            let is_repeated = (now.strategy, now.celebrity_threshold) == (policy.strategy, policy.celebrity_threshold);
             if is_repeated && expected_version.map(|version| version + 1) == Some(now.version) {
                 Ok(now)
             } else {

@@ -123,8 +123,8 @@ impl World {
         self.edge(EdgeKind::Follow, from, to, true).await;
     }
 
-    pub(crate) async fn strategy(&self, strategy: Strategy, threshold: i64) {
-        admin::set_policy(&self.backend, strategy, threshold, None, &request_id())
+    pub(crate) async fn strategy(&self, strategy: Strategy, threshold: u64) {
+        admin::set_policy(&self.backend, strategy, Some(threshold), None, &request_id())
             .await
             .unwrap();
     }

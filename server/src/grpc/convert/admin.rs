@@ -40,12 +40,9 @@ pub(crate) fn strategy_name(strategy: Strategy) -> &'static str {
     }
 }
 
-/// Reads the followers from which on posts are pulled: 0 is the default.
-pub(crate) fn read_threshold(fields: &mut Fields, value: i64) -> i64 {
-    match fields.natural("celebrity_threshold", value) {
-        0 => count(Policy::default().celebrity_threshold),
-        threshold => count(threshold),
-    }
+/// Reads the followers from which on posts are pulled: 0 leaves them as they are.
+pub(crate) fn read_threshold(fields: &mut Fields, value: i64) -> Option<u64> {
+    Some(fields.natural("celebrity_threshold", value)).filter(|threshold| *threshold > 0)
 }
 
 /// An event that was given up.
@@ -140,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn thresholds_default_and_are_never_negative() {
-        for (value, expected) in [(0, 10_000), (1, 1), (i64::MAX, i64::MAX)] {
+    fn thresholds_may_be_left_out_and_are_never_negative() {
+        for (value, expected) in [(0, None), (1, Some(1)), (i64::MAX, Some(i64::MAX as u64))] {
             let mut fields = Fields::new();
             assert_eq!(read_threshold(&mut fields, value), expected);
             assert_eq!(fields.check(), Ok(()));
