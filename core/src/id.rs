@@ -150,6 +150,11 @@ impl IdSource {
         Self { node, last: floor }
     }
 
+    /// The id minted last; the floor where none was.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
     /// The next id: at `now`, or just above the last one where the clock stood still or stepped back.
     pub fn mint(&mut self, now: Time) -> u64 {
         let node = u64::from(self.node) << SEQUENCE_BITS;

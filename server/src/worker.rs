@@ -199,7 +199,7 @@ async fn sweep_once(desk: &Desk) -> Result<()> {
     loop {
         // No more than can be taken in hand, so that nothing is read and left.
         let limit = desk.has_room().await.min(SWEEP_PAGE);
-        let page = desk.backend.store.pending_events(after, limit).await?;
+        let page = desk.backend.store.stalled_events(after, limit).await?;
         let mut is_last = page.len() < limit;
         for event in page {
             let id = event.id;

@@ -4,9 +4,11 @@
 //! backends are held against; [`faulty`] makes any of them fail by a plan. What all of them must do is written down
 //! in `social_core::backend`, and shown by the suite in `src/conformance`.
 
+pub mod cluster;
 pub mod embedded;
 pub mod faulty;
 pub mod memory;
+mod rows;
 pub mod signals;
 
 use social_core::{Backend, Clock};

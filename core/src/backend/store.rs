@@ -249,6 +249,12 @@ pub trait EventStore: Send + Sync {
     /// Pending events behind `after`, ascending. An event of a newer format is left out, and stays pending.
     async fn pending_events(&self, after: Option<EventId>, limit: usize) -> Result<Vec<Event>>;
 
+    /// Pending events behind `after`, ascending, that are this process's to take up: where several share the work, those of its part that nobody
+    /// has brought further for [`limits::EVENT_STALE`](crate::limits::EVENT_STALE). Without `after` the store is looked through anew.
+    async fn stalled_events(&self, after: Option<EventId>, limit: usize) -> Result<Vec<Event>> {
+        self.pending_events(after, limit).await
+    }
+
     /// An event, for [`limits::EVENT_KEPT`](crate::limits::EVENT_KEPT) after it ended.
     async fn event(&self, id: EventId) -> Result<Option<Event>>;
 

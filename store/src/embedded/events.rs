@@ -122,7 +122,7 @@ impl Truth {
         match rows::decode(&bytes) {
             Ok(event) => Ok(Some(event)),
             Err(Unreadable::Newer) => Ok(None),
-            Err(error) => Err(error.report(Table::Events)),
+            Err(error) => Err(error.report(Table::Events.name())),
         }
     }
 

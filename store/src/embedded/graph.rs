@@ -77,7 +77,7 @@ impl Truth {
         let view = self.snapshot();
         let mut following = Following::default();
         view.each(Table::Edges, &keys::edge_list(EdgeKind::Follow, viewer), |to, since| {
-            let since = rows::decode_u64(since).map_err(|error| error.report(Table::Edges))?;
+            let since = rows::decode_u64(since).map_err(|error| error.report(Table::Edges.name()))?;
             following.followees.insert(UserId(to), since);
             Ok(())
         })?;

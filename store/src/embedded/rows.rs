@@ -1,54 +1,12 @@
-//! Values of rows: one byte that names the format, then the row in postcard.
+//! Rows that only this backend keeps.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use social_core::auth::{Account, Session};
 use social_core::clock::Time;
-use social_core::comments::Comment;
-use social_core::fanout::{Event, Policy};
-use social_core::import::ImportProgress;
-use social_core::posts::{Post, PostCounts, Revision};
 use social_core::request::RequestKey;
-use social_core::timeline::Marker;
-use social_core::users::{User, UserCounts};
+use social_core::users::UserCounts;
 use social_core::{Error, PostId, limits};
 
-use super::tables::Table;
-
-/// A row that cannot be understood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unreadable {
-    /// Written by a later version of the program.
-    Newer,
-    /// Not what was written.
-    Corrupt,
-}
-
-impl Unreadable {
-    /// Logs what is wrong where, and gives the caller an error that says nothing of the inside.
-    pub(super) fn report(self, table: Table) -> Error {
-        tracing::error!(table = table.name(), problem = ?self, "a row cannot be read");
-        Error::internal()
-    }
-}
-
-/// A type that is stored.
-pub(super) trait Row: Serialize + DeserializeOwned {
-    /// The format that this program writes. A change of the type's fields needs a new one, and a reader for the old.
-    const FORMAT: u8 = 1;
-}
-
-impl Row for User {}
-impl Row for Account {}
-impl Row for Session {}
-impl Row for Marker {}
-impl Row for Post {}
-impl Row for Revision {}
-impl Row for Comment {}
-impl Row for Event {}
-impl Row for Policy {}
-impl Row for PostCounts {}
-impl Row for ImportProgress {}
+pub(super) use crate::rows::{Row, Unreadable, decode, encode};
 
 /// The counts of a user, with those that only bounds are checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -115,24 +73,6 @@ pub(super) struct Stretches {
 }
 
 impl Row for Stretches {}
-
-/// A row's bytes.
-pub(super) fn encode<T: Row>(row: &T) -> Result<Vec<u8>, Error> {
-    postcard::to_extend(row, vec![T::FORMAT]).map_err(|error| {
-        tracing::error!(%error, "a row cannot be encoded");
-        Error::internal()
-    })
-}
-
-/// The row that bytes stand for.
-pub(super) fn decode<T: Row>(bytes: &[u8]) -> Result<T, Unreadable> {
-    let (format, body) = bytes.split_first().ok_or(Unreadable::Corrupt)?;
-    match *format {
-        format if format == T::FORMAT => postcard::from_bytes(body).map_err(|_| Unreadable::Corrupt),
-        format if format > T::FORMAT => Err(Unreadable::Newer),
-        _ => Err(Unreadable::Corrupt),
-    }
-}
 
 /// A number in a row of its own.
 pub(super) fn decode_u64(bytes: &[u8]) -> Result<u64, Unreadable> {

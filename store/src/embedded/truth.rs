@@ -35,7 +35,7 @@ impl Truth {
     pub(super) fn row<T: Row>(&self, table: Table, key: &Key) -> Result<Option<T>> {
         let bytes = self.tables.of(table).get(key).map_err(engine_error)?;
         bytes
-            .map(|bytes| rows::decode(&bytes).map_err(|error| error.report(table)))
+            .map(|bytes| rows::decode(&bytes).map_err(|error| error.report(table.name())))
             .transpose()
     }
 
@@ -43,7 +43,7 @@ impl Truth {
     pub(super) fn number(&self, table: Table, key: &Key) -> Result<Option<u64>> {
         let bytes = self.tables.of(table).get(key).map_err(engine_error)?;
         bytes
-            .map(|bytes| rows::decode_u64(&bytes).map_err(|error| error.report(table)))
+            .map(|bytes| rows::decode_u64(&bytes).map_err(|error| error.report(table.name())))
             .transpose()
     }
 
@@ -77,7 +77,7 @@ impl View<'_> {
     pub(super) fn row<T: Row>(&self, table: Table, key: &Key) -> Result<Option<T>> {
         let bytes = self.snapshot.get(self.tables.of(table), key).map_err(engine_error)?;
         bytes
-            .map(|bytes| rows::decode(&bytes).map_err(|error| error.report(table)))
+            .map(|bytes| rows::decode(&bytes).map_err(|error| error.report(table.name())))
             .transpose()
     }
 
@@ -119,6 +119,6 @@ fn numbered(rows: impl Iterator<Item = fjall::Guard>) -> Result<Vec<(u64, UserVa
 
 /// Reads the number that each value of a listing is.
 pub(super) fn with_numbers(table: Table, rows: Vec<(u64, UserValue)>) -> Result<Vec<(u64, u64)>> {
-    let number = |(key, value): (u64, UserValue)| Ok((key, rows::decode_u64(&value).map_err(|e| e.report(table))?));
+    let number = |(key, value): (u64, UserValue)| Ok((key, rows::decode_u64(&value).map_err(|e| e.report(table.name()))?));
     rows.into_iter().map(number).collect()
 }

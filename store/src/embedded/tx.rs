@@ -103,14 +103,14 @@ impl<'a> Tx<'a> {
     /// A row.
     pub(super) fn row<T: Row>(&self, table: Table, key: &Key) -> Result<Option<T>> {
         self.get(table, key)?
-            .map(|bytes| rows::decode(&bytes).map_err(|error| error.report(table)))
+            .map(|bytes| rows::decode(&bytes).map_err(|error| error.report(table.name())))
             .transpose()
     }
 
     /// A row that is a number.
     pub(super) fn number(&self, table: Table, key: &Key) -> Result<Option<u64>> {
         self.get(table, key)?
-            .map(|bytes| rows::decode_u64(&bytes).map_err(|error| error.report(table)))
+            .map(|bytes| rows::decode_u64(&bytes).map_err(|error| error.report(table.name())))
             .transpose()
     }
 

@@ -1,0 +1,206 @@
+//! The CQL session: statements by class, and errors told apart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::session::Session;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::errors::ExecutionError;
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
+use scylla::response::query_result::QueryRowsResult;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::statement::{Consistency, SerialConsistency};
+use scylla::value::{CqlValue, Row};
+use social_core::{Error, Result};
+
+/// How long one request to the store may take. Above a node's own timeouts, so that it is the node that says what happened.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this long an idempotent read is sent to another replica as well.
+const SPECULATE_AFTER: Duration = Duration::from_millis(100);
+/// Rows that one page of a long answer brings.
+const PAGE_ROWS: i32 = 2_000;
+
+/// What a statement is for: its consistency, and whether it may be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Reads truth.
+    Read,
+    /// Writes truth under a timestamp of ours, so that a repetition changes nothing.
+    Write,
+    /// Compares and sets. Never repeated by the driver.
+    Conditional,
+    /// Reads what the last conditional write decided, also where its outcome is unknown.
+    Serial,
+    /// Reads home timelines.
+    TimelineRead,
+    /// Writes home timelines.
+    TimelineWrite,
+}
+
+/// The consistency of each class of statement. Truth must overlap (what is written by a quorum is read by one), so it is a setting for experiments only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consistencies {
+    /// Reads of truth.
+    pub truth_read: Consistency,
+    /// Writes of truth.
+    pub truth_write: Consistency,
+    /// Reads of home timelines.
+    pub timeline_read: Consistency,
+    /// Writes of home timelines.
+    pub timeline_write: Consistency,
+}
+
+impl Default for Consistencies {
+    fn default() -> Self {
+        Self {
+            truth_read: Consistency::Quorum,
+            truth_write: Consistency::Quorum,
+            timeline_read: Consistency::Quorum,
+            timeline_write: Consistency::Quorum,
+        }
+    }
+}
+
+/// An open session, and the settings of its statements.
+pub(super) struct Db {
+    session: Session,
+    consistencies: Consistencies,
+}
+
+/// The execution profile of every statement: near replicas first, reads sent twice when slow.
+pub(super) fn profile(datacenter: Option<&str>) -> ExecutionProfile {
+    let mut policy = DefaultPolicy::builder().token_aware(true);
+    if let Some(datacenter) = datacenter {
+        policy = policy.prefer_datacenter(datacenter.to_owned()).permit_dc_failover(false);
+    }
+    ExecutionProfile::builder()
+        .load_balancing_policy(policy.build())
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .speculative_execution_policy(Some(Arc::new(SimpleSpeculativeExecutionPolicy {
+            max_retry_count: 1,
+            retry_interval: SPECULATE_AFTER,
+        })))
+        .build()
+}
+
+impl Db {
+    pub(super) fn new(session: Session, consistencies: Consistencies) -> Self {
+        Self { session, consistencies }
+    }
+
+    /// The keyspace in use.
+    pub(super) fn keyspace(&self) -> String {
+        self.session.get_keyspace().map(|name| name.to_string()).unwrap_or_default()
+    }
+
+    /// Prepares a statement of a class.
+    pub(super) async fn prepare(&self, class: Class, cql: &str) -> Result<PreparedStatement> {
+        let mut statement = self.session.prepare(cql).await.map_err(|error| {
+            tracing::error!(%error, cql, "a statement cannot be prepared");
+            Error::unavailable()
+        })?;
+        let of = &self.consistencies;
+        statement.set_consistency(match class {
+            Class::Read => of.truth_read,
+            Class::Write | Class::Conditional => of.truth_write,
+            Class::Serial => Consistency::Serial,
+            Class::TimelineRead => of.timeline_read,
+            Class::TimelineWrite => of.timeline_write,
+        });
+        statement.set_serial_consistency(Some(SerialConsistency::Serial));
+        statement.set_is_idempotent(class != Class::Conditional);
+        statement.set_page_size(PAGE_ROWS);
+        Ok(statement)
+    }
+
+    /// Runs a write.
+    pub(super) async fn run(&self, statement: &PreparedStatement, values: impl SerializeRow) -> Result<()> {
+        let done = self.session.execute_unpaged(statement, values).await;
+        done.map(drop).map_err(|error| failed(&error))
+    }
+
+    /// The rows of a short answer.
+    async fn answer(&self, statement: &PreparedStatement, values: impl SerializeRow) -> Result<QueryRowsResult> {
+        let answer = self.session.execute_unpaged(statement, values).await;
+        let answer = answer.map_err(|error| failed(&error))?;
+        answer.into_rows_result().map_err(|error| malformed(&error))
+    }
+
+    /// The first row.
+    pub(super) async fn row<R>(&self, statement: &PreparedStatement, values: impl SerializeRow) -> Result<Option<R>>
+    where
+        R: for<'a> DeserializeRow<'a, 'a>,
+    {
+        let rows = self.answer(statement, values).await?;
+        rows.maybe_first_row().map_err(|error| malformed(&error))
+    }
+
+    /// All rows of an answer that its statement bounds.
+    pub(super) async fn rows<R>(&self, statement: &PreparedStatement, values: impl SerializeRow) -> Result<Vec<R>>
+    where
+        R: for<'a> DeserializeRow<'a, 'a>,
+    {
+        let answer = self.answer(statement, values).await?;
+        let rows = answer.rows().map_err(|error| malformed(&error))?;
+        rows.collect::<Result<_, _>>().map_err(|error| malformed(&error))
+    }
+
+    /// All rows of a long answer, page by page.
+    pub(super) async fn all_rows<R>(&self, statement: &PreparedStatement, values: impl SerializeRow) -> Result<Vec<R>>
+    where
+        R: for<'a, 'b> DeserializeRow<'a, 'b> + Send + 'static,
+    {
+        let pager = self.session.execute_iter(statement.clone(), values).await;
+        let pager = pager.map_err(|error| unavailable(&error))?;
+        let rows = pager.rows_stream::<R>().map_err(|error| malformed(&error))?;
+        rows.try_collect().await.map_err(|error| unavailable(&error))
+    }
+
+    /// Runs a compare-and-set; whether it was applied. An error is an unknown outcome.
+    pub(super) async fn compare_and_set(
+        &self,
+        statement: &PreparedStatement,
+        values: impl SerializeRow,
+    ) -> Result<bool> {
+        let row: Option<Row> = self.row(statement, values).await?;
+        let applied = row.and_then(|row| row.columns.into_iter().next().flatten());
+        Ok(applied == Some(CqlValue::Boolean(true)))
+    }
+}
+
+/// What a failure of the store means to the caller: it is away, or its answer came too late. Whether a write took effect is unknown.
+fn failed(error: &ExecutionError) -> Error {
+    if let ExecutionError::BadQuery(_) = error {
+        return malformed(error);
+    }
+    unavailable(error)
+}
+
+fn unavailable(error: &dyn std::fmt::Display) -> Error {
+    tracing::debug!(%error, "the CQL store did not answer a request");
+    Error::unavailable()
+}
+
+/// An answer, or a request, that does not fit the schema.
+pub(super) fn malformed(error: &dyn std::fmt::Display) -> Error {
+    tracing::error!(%error, "the CQL store and this program do not fit");
+    Error::internal()
+}
+
+/// Declares the statements of a table or noun: `name: Class "CQL"`, prepared together at the start.
+macro_rules! statements {
+    ($name:ident { $($statement:ident: $class:ident $cql:expr,)* }) => {
+        struct $name { $($statement: scylla::statement::prepared::PreparedStatement,)* }
+
+        impl $name {
+            async fn prepare(db: &$crate::cluster::db::Db) -> social_core::Result<Self> {
+                Ok(Self { $($statement: db.prepare($crate::cluster::db::Class::$class, $cql).await?,)* })
+            }
+        }
+    };
+}
+pub(super) use statements;

@@ -1,0 +1,75 @@
+//! Why a cluster could not be opened.
+
+/// The cluster cannot be used; the text says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No contact point of the CQL store answers, or it refuses the login.
+    #[error("cannot connect to the CQL store at {contact_points}: {reason}")]
+    Connect {
+        /// The addresses tried.
+        contact_points: String,
+        /// What the driver said.
+        reason: String,
+    },
+    /// The schema cannot be read or changed.
+    #[error("the schema cannot be read or changed: {reason}; the user needs the rights CREATE, SELECT and MODIFY on the keyspace")]
+    Schema {
+        /// What the store said.
+        reason: String,
+    },
+    /// The keyspace was migrated by a later version of the program.
+    #[error("the keyspace has schema {found}, this program knows up to {known}: start the newer program that migrated it")]
+    NewerSchema {
+        /// The schema that it has.
+        found: i32,
+        /// The newest schema that this program knows.
+        known: i32,
+    },
+    /// The keyspace is missing or was not migrated yet.
+    #[error("the keyspace {keyspace} has schema {found}, this program needs {known}: run `social-server migrate` with this configuration first")]
+    OlderSchema {
+        /// The keyspace.
+        keyspace: String,
+        /// The schema that it has; 0 where there is none.
+        found: i32,
+        /// The schema that this program needs.
+        known: i32,
+    },
+    /// Another process holds the migration lock for long.
+    #[error("another process migrates the schema and does not come to an end; try again when it ended")]
+    SchemaLocked,
+    /// The node number of the configuration is another process's.
+    #[error("the node number {node} is in use by the process {name}: give each process its own `cluster.node`, or none to let it choose")]
+    NodeInUse {
+        /// The number.
+        node: u16,
+        /// The other process.
+        name: String,
+    },
+    /// Every node number is taken.
+    #[error("every node number is in use; numbers of processes that ended are free after 15 s")]
+    NoNode,
+    /// Redis cannot be used as it is configured.
+    #[error("redis: {0}")]
+    Redis(String),
+    /// A setting cannot be used.
+    #[error("{setting}: {reason}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store failed while the cluster was opened.
+    #[error("the CQL store failed while the cluster was opened: {0}")]
+    Store(#[from] social_core::Error),
+}
+
+impl Error {
+    pub(super) fn schema(error: &dyn std::fmt::Display) -> Self {
+        Self::Schema {
+            reason: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The cluster backend: truth and home timelines on a CQL store (ScyllaDB, Apache Cassandra), counts, hand-out of work and wake-ups in Redis.
+//!
+//! Any number of processes open the same keyspace. Truth is written log first ([`truth`]); everything in Redis may be lost at any moment.
+
+mod accounts;
+mod change;
+mod comments;
+mod counting;
+mod db;
+mod docs;
+mod error;
+mod events;
+mod graph;
+mod ids;
+mod imports;
+mod likes;
+mod lists;
+mod marks;
+mod nodes;
+mod outbox;
+mod posts;
+mod pulled;
+pub mod redis;
+mod requests;
+mod schema;
+mod session;
+mod stats;
+mod sweep;
+mod timelines;
+mod truth;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use social_core::backend::{Backend, Signals};
+use social_core::{Clock, EventId, PostId, UserId};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use db::Consistencies;
+pub use error::Error;
+pub use events::Timing;
+pub use nodes::{Identity, Process};
+pub use schema::{Migrated, Replication};
+pub use scylla::statement::Consistency;
+
+use counting::Counting;
+use db::Db;
+use ids::Ids;
+use nodes::Lease;
+use redis::{PostDelta, Redis, RedisCounters, RedisSignals, UserDelta};
+use timelines::CqlTimelines;
+use truth::{Moves, Truth};
+
+/// How long what is on its way to Redis gets at the end.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Where the CQL store is.
+#[derive(Debug, Clone)]
+pub struct CqlConfig {
+    /// Nodes to begin with, as `host:port`.
+    pub contact_points: Vec<String>,
+    /// The keyspace.
+    pub keyspace: String,
+    /// How the keyspace is replicated where the migration makes it.
+    pub replication: Replication,
+    /// The data centre whose nodes are asked.
+    pub datacenter: Option<String>,
+    /// User and password.
+    pub login: Option<(String, String)>,
+    /// Certificates (PEM) to trust: connections are encrypted then.
+    pub ca_file: Option<PathBuf>,
+    /// The consistency of each class of statement.
+    pub consistencies: Consistencies,
+}
+
+impl CqlConfig {
+    /// A configuration for one node without login.
+    pub fn new(contact_point: impl Into<String>, keyspace: impl Into<String>) -> Self {
+        Self {
+            contact_points: vec![contact_point.into()],
+            keyspace: keyspace.into(),
+            replication: Replication::Factor(1),
+            datacenter: None,
+            login: None,
+            ca_file: None,
+            consistencies: Consistencies::default(),
+        }
+    }
+}
+
+/// How to open a cluster.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The CQL store.
+    pub cql: CqlConfig,
+    /// Redis.
+    pub redis: redis::Config,
+    /// The clock that ids are minted by.
+    pub clock: Clock,
+    /// What the process says of itself.
+    pub identity: Identity,
+    /// The node number, where it is not to be chosen.
+    pub node: Option<u16>,
+    /// How closely processes follow each other.
+    pub timing: Timing,
+}
+
+/// An open cluster.
+pub struct Cluster {
+    truth: Arc<Truth>,
+    lease: Arc<Lease>,
+    timelines: Arc<CqlTimelines>,
+    counters: Arc<RedisCounters>,
+    signals: Arc<RedisSignals>,
+    redis: Redis,
+    clock: Clock,
+    tasks: JoinSet<()>,
+    closing: CancellationToken,
+}
+
+/// Brings the keyspace to the newest schema.
+pub async fn migrate(config: &CqlConfig) -> Result<Migrated, Error> {
+    let session = session::connect(config).await?;
+    schema::migrate(&session, &config.keyspace, &config.replication).await
+}
+
+/// Opens a cluster whose keyspace has been migrated.
+pub async fn open(config: Config) -> Result<Cluster, Error> {
+    let session = session::open(&config.cql).await?;
+    let db = Arc::new(Db::new(session, config.cql.consistencies));
+    let redis = Redis::open(config.redis).await.map_err(|error| Error::Redis(error.to_string()))?;
+    let lease = Lease::take(Arc::clone(&db), config.clock.clone(), &config.identity, config.node).await?;
+    let lease = Arc::new(lease);
+    let ids = Arc::new(Ids::new(config.clock.clone(), Arc::clone(&lease)));
+    let counting = Arc::new(Counting::prepare(Arc::clone(&db)).await?);
+    let counters = Arc::new(RedisCounters::new(&redis, counting).await);
+    let signals = Arc::new(RedisSignals::new(&redis, &config.identity.name).await);
+    let moves = Arc::new(Derived {
+        counters: Arc::clone(&counters),
+        signals: Arc::clone(&signals),
+    });
+    let truth = Truth::prepare(Arc::clone(&db), Arc::clone(&ids), moves, config.timing).await?;
+    let timelines = CqlTimelines::prepare(db, ids, config.timing.slack).await?;
+    let closing = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keep_lease(Arc::clone(&lease), closing.clone()));
+    tasks.spawn(recount(Arc::clone(&counters), closing.clone()));
+    Ok(Cluster {
+        truth: Arc::new(truth),
+        lease,
+        timelines: Arc::new(timelines),
+        counters,
+        signals,
+        redis,
+        clock: config.clock,
+        tasks,
+        closing,
+    })
+}
+
+impl Cluster {
+    /// The backend. Its clones share everything.
+    pub fn backend(&self) -> Backend {
+        Backend {
+            store: self.truth.clone(),
+            timelines: self.timelines.clone(),
+            counters: self.counters.clone(),
+            signals: self.signals.clone() as Arc<dyn Signals>,
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// Every process in the register.
+    pub async fn processes(&self) -> social_core::Result<Vec<Process>> {
+        self.lease.processes().await
+    }
+
+    /// Ends writing, gives the node number back, and ends the tasks.
+    pub async fn close(mut self) {
+        self.counters.drain(DRAIN).await;
+        self.closing.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        if let Err(error) = self.lease.release().await {
+            tracing::debug!(?error, "the node number ends with its lease");
+        }
+        self.redis.close();
+    }
+}
+
+async fn keep_lease(lease: Arc<Lease>, closing: CancellationToken) {
+    closing.run_until_cancelled(lease.keep()).await;
+}
+
+async fn recount(counters: Arc<RedisCounters>, closing: CancellationToken) {
+    counters.recount_dirty(closing).await;
+}
+
+/// What truth tells the parts in Redis.
+struct Derived {
+    counters: Arc<RedisCounters>,
+    signals: Arc<RedisSignals>,
+}
+
+impl Moves for Derived {
+    fn post(&self, post: PostId, delta: PostDelta) {
+        self.counters.moved_post(post, delta);
+    }
+
+    fn user(&self, user: UserId, delta: UserDelta) {
+        self.counters.moved_user(user, delta);
+    }
+
+    fn recount_post(&self, post: PostId) {
+        self.counters.moved_post(post, PostDelta::default());
+    }
+
+    fn recount_user(&self, user: UserId) {
+        self.counters.moved_user(user, UserDelta::default());
+    }
+
+    fn ended(&self, event: EventId) {
+        self.signals.done(event);
+    }
+}

@@ -1,0 +1,276 @@
+//! Node numbers by lease, and the register of processes.
+//!
+//! Two live processes never share a node number. A process holds one by a row that it renews by compare-and-set; it stops minting when its
+//! own clock, which counts suspension, says that the lease ran out, and others take the number over only a while later. The row also holds
+//! a floor reserved ahead: whoever leases the number next mints above it, whatever the clocks did.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rand::seq::IndexedRandom as _;
+use rustix::time::{ClockId, clock_gettime};
+use social_core::id::{IMPORT_NODE, floor_at};
+use social_core::{Clock, Result, Time};
+use uuid::Uuid;
+
+use super::Error;
+use super::db::{Db, statements};
+use super::ids::lease_lost;
+
+/// How long a lease lasts without being renewed.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+/// How often it is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(3);
+/// How long after its end others leave a lease alone: clocks may differ by a second, and a renewal may be under way.
+const GRACE: Duration = Duration::from_secs(5);
+/// How far ahead ids are reserved.
+const RESERVE: Duration = Duration::from_secs(30);
+
+statements!(Statements {
+    all: Read "SELECT node, holder, name, roles, started_at, expires_at, floor FROM nodes",
+    one: Serial "SELECT holder, expires_at, floor FROM nodes WHERE node = ?",
+    insert: Conditional "INSERT INTO nodes (node, holder, name, roles, started_at, expires_at, floor) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS",
+    take: Conditional "UPDATE nodes SET holder = ?, name = ?, roles = ?, started_at = ?, expires_at = ?, floor = ? WHERE node = ? IF holder = ? AND expires_at = ?",
+    renew: Conditional "UPDATE nodes SET expires_at = ?, floor = ? WHERE node = ? IF holder = ?",
+});
+
+/// The role of processes that drive events.
+pub const WORKER: &str = "worker";
+
+/// What a process says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// A name for operators, as in `api-1:4711`.
+    pub name: String,
+    /// What it does, as in `api,worker`.
+    pub roles: String,
+}
+
+/// A process of the cluster, as the register shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its node number.
+    pub node: u16,
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub roles: String,
+    /// When it started.
+    pub started_at: Time,
+    /// When its lease ends unless it is renewed.
+    pub expires_at: Time,
+}
+
+/// A leased node number.
+pub(super) struct Lease {
+    db: Arc<Db>,
+    statements: Statements,
+    clock: Clock,
+    node: u16,
+    holder: Uuid,
+    floor: u64,
+    reserved: AtomicU64,
+    /// On the clock that counts suspension, in milliseconds.
+    valid_until: AtomicU64,
+}
+
+/// A row of the register: who holds a number, until when, and what is reserved of it.
+type Row = (i16, Uuid, String, String, i64, i64, i64);
+
+impl Lease {
+    /// Leases a number: `fixed`, or any that is free.
+    pub(super) async fn take(
+        db: Arc<Db>,
+        clock: Clock,
+        identity: &Identity,
+        fixed: Option<u16>,
+    ) -> Result<Self, Error> {
+        let statements = Statements::prepare(&db).await?;
+        let holder = Uuid::new_v4();
+        for _ in 0..ATTEMPTS {
+            let rows: Vec<Row> = db.rows(&statements.all, ()).await?;
+            let (node, before) = choose(&rows, fixed)?;
+            let floor = before.map_or(0, |row| row.6 as u64);
+            let began = suspended_ms();
+            let reserved = reserve_from(&clock, floor);
+            if claim(&db, &statements, identity, holder, (node, before), reserved).await? {
+                let lease = Self {
+                    db,
+                    statements,
+                    clock,
+                    node,
+                    holder,
+                    floor,
+                    reserved: AtomicU64::new(reserved),
+                    valid_until: AtomicU64::new(began + LEASE.as_millis() as u64),
+                };
+                return Ok(lease);
+            }
+        }
+        Err(Error::NoNode)
+    }
+
+    pub(super) fn node(&self) -> u16 {
+        self.node
+    }
+
+    /// Ids up to this one may have been minted by earlier holders.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// Ids below this one may be minted.
+    pub(super) fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Acquire)
+    }
+
+    /// STORE_UNAVAILABLE where the lease ran out.
+    pub(super) fn check(&self) -> Result<()> {
+        if suspended_ms() < self.valid_until.load(Ordering::Acquire) {
+            Ok(())
+        } else {
+            Err(lease_lost())
+        }
+    }
+
+    /// Reserves ids above `id`.
+    pub(super) async fn reserve(&self, id: u64) -> Result<()> {
+        self.renew_to(reserve_from(&self.clock, id)).await
+    }
+
+    /// Renews the lease until the process ends. A lease that another took over is never renewed again: the process stays unable to write.
+    pub(super) async fn keep(&self) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let reserved = reserve_from(&self.clock, self.reserved());
+            if let Err(error) = self.renew_to(reserved).await {
+                tracing::warn!(?error, node = self.node, "the lease of the node number could not be renewed");
+            }
+        }
+    }
+
+    /// Gives the number back at the end of the process.
+    pub(super) async fn release(&self) -> Result<()> {
+        self.valid_until.store(0, Ordering::Release);
+        let floor = self.reserved() as i64;
+        let values = (0_i64, floor, self.node as i16, self.holder);
+        self.db.compare_and_set(&self.statements.renew, values).await.map(drop)
+    }
+
+    /// Every process in the register, live ones and those that ended lately.
+    pub(super) async fn processes(&self) -> Result<Vec<Process>> {
+        let rows: Vec<Row> = self.db.rows(&self.statements.all, ()).await?;
+        let process = |(node, _, name, roles, started_at, expires_at, _): Row| Process {
+            node: node as u16,
+            name,
+            roles,
+            started_at: Time::from_unix_ms(started_at as u64),
+            expires_at: Time::from_unix_ms(expires_at as u64),
+        };
+        Ok(rows.into_iter().map(process).collect())
+    }
+
+    /// Node numbers of the processes that work and whose lease has not run out.
+    pub(super) async fn live_workers(&self) -> Result<Vec<u16>> {
+        let now = Time::from_unix_ms(wall_ms() as u64);
+        let works = |process: &Process| process.roles.split(',').any(|role| role == WORKER);
+        let processes = self.processes().await?.into_iter();
+        let live = processes.filter(|process| process.expires_at > now && works(process));
+        Ok(live.map(|process| process.node).collect())
+    }
+
+    async fn renew_to(&self, reserved: u64) -> Result<()> {
+        let began = suspended_ms();
+        let expires_at = wall_ms() + LEASE.as_millis() as i64;
+        let values = (expires_at, reserved as i64, self.node as i16, self.holder);
+        let renewed = match self.db.compare_and_set(&self.statements.renew, values).await {
+            Ok(renewed) => renewed,
+            Err(_) => self.is_stored(expires_at, reserved).await?,
+        };
+        if !renewed {
+            self.valid_until.store(0, Ordering::Release);
+            return Err(lease_lost());
+        }
+        self.reserved.fetch_max(reserved, Ordering::AcqRel);
+        self.valid_until.fetch_max(began + LEASE.as_millis() as u64, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Whether a renewal of unknown outcome took effect.
+    async fn is_stored(&self, expires_at: i64, reserved: u64) -> Result<bool> {
+        let row: Option<(Uuid, i64, i64)> = self.db.row(&self.statements.one, (self.node as i16,)).await?;
+        let row = row.ok_or_else(lease_lost)?;
+        if row == (self.holder, expires_at, reserved as i64) {
+            return Ok(true);
+        }
+        // Still ours, and not renewed: the next attempt may.
+        if row.0 == self.holder { Err(lease_lost()) } else { Ok(false) }
+    }
+}
+
+/// How often another number is tried when others are quicker.
+const ATTEMPTS: usize = 16;
+
+/// The number to try, and its row where it has one.
+fn choose(rows: &[Row], fixed: Option<u16>) -> Result<(u16, Option<&Row>), Error> {
+    let now = wall_ms();
+    let row_of = |node: u16| rows.iter().find(|row| row.0 as u16 == node);
+    let is_free = |node: &u16| row_of(*node).is_none_or(|row| row.5 + GRACE.as_millis() as i64 <= now || row.5 == 0);
+    if let Some(node) = fixed {
+        return match row_of(node) {
+            Some(row) if !is_free(&node) => Err(Error::NodeInUse {
+                node,
+                name: row.2.clone(),
+            }),
+            row => Ok((node, row)),
+        };
+    }
+    let free: Vec<u16> = (1..IMPORT_NODE).filter(is_free).collect();
+    let node = free.choose(&mut rand::rng()).copied().ok_or(Error::NoNode)?;
+    Ok((node, row_of(node)))
+}
+
+async fn claim(
+    db: &Db,
+    statements: &Statements,
+    identity: &Identity,
+    holder: Uuid,
+    (node, before): (u16, Option<&Row>),
+    reserved: u64,
+) -> Result<bool> {
+    let now = wall_ms();
+    let expires_at = now + LEASE.as_millis() as i64;
+    let (name, roles, reserved) = (&identity.name, &identity.roles, reserved as i64);
+    let claimed = match before {
+        None => {
+            let values = (node as i16, holder, name, roles, now, expires_at, reserved);
+            db.compare_and_set(&statements.insert, values).await
+        }
+        Some(row) => {
+            let values = (holder, name, roles, now, expires_at, reserved, node as i16, row.1, row.5);
+            db.compare_and_set(&statements.take, values).await
+        }
+    };
+    if claimed.is_ok() {
+        return claimed;
+    }
+    let row: Option<(Uuid, i64, i64)> = db.row(&statements.one, (node as i16,)).await?;
+    Ok(row.is_some_and(|row| row.0 == holder))
+}
+
+fn reserve_from(clock: &Clock, id: u64) -> u64 {
+    let ahead = floor_at(clock.now().plus(RESERVE));
+    ahead.max(id + (floor_at(Time::from_unix_ms(social_core::id::EPOCH_UNIX_MS + RESERVE.as_millis() as u64))))
+}
+
+/// Milliseconds on a clock that goes on while the machine sleeps.
+fn suspended_ms() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec as u64 * 1_000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// Leases are compared between processes by the system's clock, also where ids are minted on another.
+fn wall_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+}

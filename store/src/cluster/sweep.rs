@@ -1,0 +1,167 @@
+//! The sweep: finds events that were left half-way, and says how far each shard has come.
+//!
+//! It alone guarantees that an event ends. Each shard is swept by one of the live workers, chosen by a hash of both, so that the shards spread evenly and go
+//! over to others when a worker is gone. Two that sweep one shard for a moment only do the same twice.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use social_core::fanout::Event;
+use social_core::id::minted_at;
+use social_core::{Result, limits};
+
+use super::lists::spread;
+use super::outbox::{SHARDS, Slot, Stage, Watermark, minute_of};
+use super::truth::Truth;
+
+/// What is known of the shards.
+#[derive(Default)]
+pub(super) struct Sweep {
+    shards: Mutex<BTreeMap<i32, Shard>>,
+}
+
+/// What is known of a shard: every event below `cursor` has ended, or is in `open`.
+#[derive(Default, Clone)]
+struct Shard {
+    cursor: u64,
+    open: BTreeMap<u64, Open>,
+}
+
+/// An event that has not ended.
+#[derive(Clone, Copy)]
+struct Open {
+    /// Steps that its worker has noted.
+    steps: u32,
+    /// Since when it has noted no further one.
+    since: Instant,
+}
+
+impl Open {
+    fn new() -> Self {
+        Self {
+            steps: 0,
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Truth {
+    /// Looks through the shards that are this process's, and writes down how far they have come.
+    pub(super) async fn sweep(&self) -> Result<()> {
+        let shards = self.own_shards().await?;
+        self.events.sweep.shards.lock().retain(|shard, _| shards.contains(shard));
+        let watermarks = self.outbox.watermarks(&self.db).await?;
+        for shard in shards {
+            self.sweep_shard(shard, watermarks[shard as usize]).await?;
+        }
+        for filed in self.replayed().await? {
+            let mut known = self.events.sweep.shards.lock();
+            if let Some(shard) = known.get_mut(&filed.slot.shard) {
+                shard.open.entry(filed.id).or_insert_with(Open::new);
+            }
+        }
+        Ok(())
+    }
+
+    /// Events of the last sweep, behind an id, that nobody has brought further for a while.
+    pub(super) async fn stalled(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
+        let mut ids: Vec<u64> = {
+            let shards = self.events.sweep.shards.lock();
+            let open = shards.values().flat_map(|shard| shard.open.iter());
+            let stalled = open.filter(|(id, open)| **id > after && open.since.elapsed() >= limits::EVENT_STALE);
+            stalled.map(|(id, _)| *id).collect()
+        };
+        ids.sort_unstable();
+        let mut events = Vec::new();
+        for id in ids {
+            events.extend(self.workable(id).await?);
+            if events.len() == limit {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    /// Ids of every event that has not ended, whoever sweeps its shard, ascending.
+    pub(super) async fn open_ids(&self) -> Result<Vec<u64>> {
+        let mut open: Vec<u64> = self.replayed().await?.into_iter().map(|filed| filed.id).collect();
+        for (shard, mark) in self.outbox.watermarks(&self.db).await?.into_iter().enumerate() {
+            open.extend(self.open_from(shard as i32, mark.settled, u64::MAX).await?);
+        }
+        open.sort_unstable();
+        open.dedup();
+        Ok(open)
+    }
+
+    async fn sweep_shard(&self, number: i32, mark: Watermark) -> Result<()> {
+        let known = self.events.sweep.shards.lock().get(&number).cloned();
+        let mut shard = known.unwrap_or_else(|| Shard {
+            cursor: mark.settled,
+            open: BTreeMap::new(),
+        });
+        let bound = self.ids.horizon(self.events.timing().slack);
+        if bound > shard.cursor {
+            let found = self.open_from(number, shard.cursor, bound).await?;
+            shard.open.extend(found.into_iter().map(|id| (id, Open::new())));
+            shard.cursor = bound;
+        }
+        self.follow_up(&mut shard).await?;
+        let settled = shard.open.keys().next().copied().unwrap_or(shard.cursor);
+        // What is still open has its rows, or could not be looked at just now: then this ends with an error.
+        let applied = shard.cursor;
+        self.outbox.raise(&self.db, number, Watermark { settled, applied }).await?;
+        self.events.sweep.shards.lock().insert(number, shard);
+        Ok(())
+    }
+
+    /// Sees how far the open events have come; writes the rows of those whose writer did not.
+    async fn follow_up(&self, shard: &mut Shard) -> Result<()> {
+        let ids: Vec<u64> = shard.open.keys().copied().collect();
+        for id in ids {
+            let filed = self.outbox.find(&self.db, id).await?;
+            let steps = filed.as_ref().map_or(0, |filed| filed.progress.steps);
+            let stage = match filed {
+                Some(filed) if filed.stage == Stage::Filed => self.roll_forward(&filed).await?,
+                Some(filed) => filed.stage,
+                None => Stage::Done,
+            };
+            if !stage.is_open() {
+                shard.open.remove(&id);
+            } else if let Some(open) = shard.open.get_mut(&id)
+                && open.steps != steps
+            {
+                *open = Open {
+                    steps,
+                    since: Instant::now(),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Events of a shard that have not ended, from an id up and below another.
+    async fn open_from(&self, shard: i32, from: u64, below: u64) -> Result<Vec<u64>> {
+        let mut open = Vec::new();
+        let first = minute_of(minted_at(from));
+        for minute in self.outbox.minutes(&self.db, shard, first).await? {
+            let slot = Slot { shard, minute };
+            let stages = self.outbox.stages(&self.db, slot, from.saturating_sub(1)).await?;
+            open.extend(
+                stages
+                    .into_iter()
+                    .filter(|(id, stage)| *id < below && stage.is_open())
+                    .map(|(id, _)| id),
+            );
+        }
+        Ok(open)
+    }
+
+    /// The shards that this process sweeps.
+    async fn own_shards(&self) -> Result<Vec<i32>> {
+        let me = self.ids.node();
+        let workers = self.ids.live_workers().await?;
+        let owner = |shard: u64| workers.iter().max_by_key(|node| spread(spread(shard) ^ u64::from(**node)));
+        Ok((0..SHARDS).filter(|shard| owner(*shard) == Some(&me)).map(|shard| shard as i32).collect())
+    }
+}
