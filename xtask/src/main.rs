@@ -1,4 +1,4 @@
-//! The workshop of the repository: `cargo xtask test [PART]`.
+//! The workshop of the repository: `cargo xtask test [PART]`, `cargo xtask services up|down|status`.
 
 mod lint;
 mod run;
@@ -8,27 +8,37 @@ mod tally;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use xtask::services::{Options, background};
+
 use crate::tally::Tally;
 
 const USAGE: &str = "\
 Usage: cargo xtask test [PART]
+       cargo xtask services up [--nodes 1|3] [--redis-cluster]
+       cargo xtask services down|status
 
 Parts, in the order in which they run when none is named:
   lint         formatting, clippy, licences and advisories of dependencies, style of the protobufs
   unit         tests inside the crates, doc tests, and the architecture test
   conformance  the one suite of the stores, on every backend
+  cluster      the suite and the faults on real services: a CQL store and a Redis, started for it unless SOCIAL_TEST_CQL
+               (host:port) and SOCIAL_TEST_REDIS (redis://host:port) say where they are
   e2e          the real binaries over real sockets: server, Rust SDK, socialctl
 
 The last line is `N passed, N failed, N skipped`; the exit code is 0 when nothing failed. Skipped is what cannot be checked
-without a network, buf or npm, and tests that are marked as ignored.";
+without a network, buf or npm, and tests that are marked as ignored.
+
+`services up` starts a CQL store (one node, or a ring of three) and a Redis (or a Redis Cluster of three) that stay until
+`services down`, and prints their addresses for a shell: eval \"$(cargo xtask services up)\".";
 
 /// A part of the tests: its name, and what runs it.
 type Part = (&'static str, fn() -> Tally);
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     ("lint", lint::run),
     ("unit", suites::unit),
     ("conformance", suites::conformance),
+    ("cluster", suites::cluster),
     ("e2e", suites::e2e),
 ];
 
@@ -41,6 +51,7 @@ fn main() -> ExitCode {
             Some(part) => test(std::slice::from_ref(part)),
             None => usage(&format!("there is no part `{name}`")),
         },
+        ["services", what @ ..] => services(what),
         ["help" | "-h" | "--help"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS
@@ -52,6 +63,46 @@ fn main() -> ExitCode {
 fn usage(complaint: &str) -> ExitCode {
     eprintln!("xtask: {complaint}\n\n{USAGE}");
     ExitCode::from(2)
+}
+
+/// Starts, ends and shows services that stay.
+fn services(arguments: &[&str]) -> ExitCode {
+    let done = match arguments {
+        ["up", options @ ..] => match options_of(options) {
+            Ok(options) => background::up(options).map(|()| true),
+            Err(complaint) => return usage(&complaint),
+        },
+        ["down"] => background::down().map(|()| true),
+        ["status"] => background::status(),
+        _ => return usage("services: up, down or status?"),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options_of(mut arguments: &[&str]) -> Result<Options, String> {
+    let mut options = Options::default();
+    while let [first, rest @ ..] = arguments {
+        arguments = match (*first, rest) {
+            ("--redis-cluster", rest) => {
+                options.redis_cluster = true;
+                rest
+            }
+            ("--nodes", [nodes @ ("1" | "3"), rest @ ..]) => {
+                options.ring = *nodes == "3";
+                rest
+            }
+            ("--nodes", _) => return Err("--nodes is 1 or 3".to_owned()),
+            (other, _) => return Err(format!("services up has no option `{other}`")),
+        };
+    }
+    Ok(options)
 }
 
 /// Runs the parts one after another, also after a failure, and closes with one line that sums them up.

@@ -5,17 +5,13 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::tally::Tally;
+pub(crate) use xtask::root;
 
-/// The root of the repository.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
-}
+use crate::tally::Tally;
 
 /// Where tools of the workshop are installed.
 pub(crate) fn tools() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    root().join(target).join("tools")
+    xtask::target().join("tools")
 }
 
 /// The cargo that runs this very program.

@@ -7,8 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use cargo_metadata::{Message, Metadata, MetadataCommand};
+
+use xtask::services::{Options, Services, cql, redis};
 
 use crate::run;
 use crate::tally::Tally;
@@ -18,20 +21,33 @@ const E2E: [&str; 3] = ["social-server", "social-sdk", "socialctl"];
 /// The package and the target of the suite that is a part of its own.
 const CONFORMANCE: (&str, &str) = ("social-store", "conformance");
 
+/// What runs on real services, in this order: package, target, and which of its tests (all, where nothing is said). A target
+/// of its own runs nowhere else; the suite's other cases have run before.
+const CLUSTER: &[(&str, &str, Option<&str>)] = &[
+    ("xtask", "services", None),
+    (CONFORMANCE.0, CONFORMANCE.1, Some("cluster::")),
+];
+
 /// The part that an integration test belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Unit,
     Conformance,
+    Cluster,
     E2e,
 }
 
 impl Part {
     fn of(package: &str, target: &str) -> Self {
-        if E2E.contains(&package) {
-            Self::E2e
-        } else if (package, target) == CONFORMANCE {
+        if (package, target) == CONFORMANCE {
             Self::Conformance
+        } else if CLUSTER
+            .iter()
+            .any(|(owner, name, _)| (*owner, *name) == (package, target))
+        {
+            Self::Cluster
+        } else if E2E.contains(&package) {
+            Self::E2e
         } else {
             Self::Unit
         }
@@ -51,6 +67,49 @@ pub(crate) fn conformance() -> Tally {
     integration(Part::Conformance, &["--nocapture"])
 }
 
+/// The same suite, and faults, on real services, which end with this. It fails when they cannot be started, and when a program
+/// has no test to run: nothing is left out in silence.
+pub(crate) fn cluster() -> Tally {
+    // Compiled first: no service waits for the compiler.
+    let programs = CLUSTER.iter().map(|(package, name, filter)| {
+        let built = programs(|owner, target| (owner, target) == (*package, *name));
+        built
+            .map(|built| (built, filter))
+            .map_err(|why| format!("{name} of {package}: {why}"))
+    });
+    let programs = match programs.collect::<Result<Vec<_>, _>>() {
+        Ok(programs) => programs,
+        Err(why) => {
+            println!("{why}");
+            return Tally::FAILED;
+        }
+    };
+    let start = Instant::now();
+    let services = match Services::start(Options::default()) {
+        Ok(services) => services,
+        Err(why) => {
+            println!("the services for these tests cannot be started: {why}");
+            return Tally::FAILED;
+        }
+    };
+    println!("{}\n{}", services.cql.what(), services.redis.what());
+    println!("up in {:.1} s", start.elapsed().as_secs_f64());
+    let mut tally = Tally::default();
+    for (built, filter) in programs {
+        for ((home, name), program) in built {
+            let mut command = start_test(&program, &home, &["--nocapture"]);
+            command.args(*filter).envs(services.variables());
+            let ran = run::tests(&mut command);
+            tally += ran;
+            if ran.passed + ran.failed == 0 {
+                println!("{name} has no test for real services");
+                tally += Tally::FAILED;
+            }
+        }
+    }
+    tally
+}
+
 /// Black-box tests. Selecting those of the server has cargo build `social-server`, and those of socialctl `socialctl`, next
 /// to each other, before the first test runs: the SDK's and the CLI's tests start what was built from this very source.
 pub(crate) fn e2e() -> Tally {
@@ -60,13 +119,7 @@ pub(crate) fn e2e() -> Tally {
 
 /// Builds the integration tests of a part, then runs them one after another.
 fn integration(part: Part, options: &[&str]) -> Tally {
-    let built = match metadata().map(|metadata| targets(&metadata, part)) {
-        // Without a name cargo would build all there is, and nobody would see that these are missing.
-        Ok(targets) if targets.is_empty() => Err(format!("no test of the part {part:?} was found")),
-        Ok(targets) => build(&targets),
-        Err(error) => Err(format!("cargo metadata: {error}")),
-    };
-    let programs = match built {
+    let programs = match programs(|package, target| Part::of(package, target) == part) {
         Ok(programs) => programs,
         Err(why) => {
             println!("{why}");
@@ -75,9 +128,20 @@ fn integration(part: Part, options: &[&str]) -> Tally {
     };
     let mut tally = Tally::default();
     for ((home, _), program) in programs {
-        tally += run::tests(&mut start(&program, &home, options));
+        tally += run::tests(&mut start_test(&program, &home, options));
     }
     tally
+}
+
+/// The programs of the integration tests that are asked for by package and target.
+fn programs(wanted: impl Fn(&str, &str) -> bool) -> Result<BTreeMap<Target, PathBuf>, String> {
+    let metadata = metadata().map_err(|error| format!("cargo metadata: {error}"))?;
+    let targets = targets(&metadata, wanted);
+    if targets.is_empty() {
+        // Without a name cargo would build all there is, and nobody would see that these are missing.
+        return Err("no such test was found".to_owned());
+    }
+    build(&targets)
 }
 
 /// An integration test: the folder of its package, and its name.
@@ -114,10 +178,11 @@ fn build(targets: &BTreeSet<Target>) -> Result<BTreeMap<Target, PathBuf>, String
     }
 }
 
-/// Runs a test that was built, as cargo would.
-fn start(program: &Path, home: &Path, options: &[&str]) -> Command {
+/// Runs a test that was built, as cargo would; only one part has real services.
+fn start_test(program: &Path, home: &Path, options: &[&str]) -> Command {
     let mut command = run::command(program);
     command.current_dir(home).env("CARGO_MANIFEST_DIR", home).args(options);
+    command.env_remove(cql::VARIABLE).env_remove(redis::VARIABLE);
     command
 }
 
@@ -129,13 +194,13 @@ fn metadata() -> Result<Metadata, cargo_metadata::Error> {
         .exec()
 }
 
-/// The integration tests of a part.
-fn targets(metadata: &Metadata, part: Part) -> BTreeSet<Target> {
+/// The integration tests that are wanted, by package and target.
+fn targets(metadata: &Metadata, wanted: impl Fn(&str, &str) -> bool) -> BTreeSet<Target> {
     let mut found = BTreeSet::new();
     for package in metadata.workspace_packages() {
         let home = package.manifest_path.parent().map(PathBuf::from).unwrap_or_default();
         let tests = package.targets.iter().filter(|target| target.is_test());
-        let of_part = tests.filter(|target| Part::of(&package.name, &target.name) == part);
+        let of_part = tests.filter(|target| wanted(&package.name, &target.name));
         found.extend(of_part.map(|target| (home.clone(), target.name.clone())));
     }
     found
@@ -155,8 +220,8 @@ mod tests {
     fn every_integration_test_runs_once() {
         let metadata = metadata().expect("metadata");
         let mut runs = 0;
-        for part in [Part::Unit, Part::Conformance, Part::E2e] {
-            let targets = targets(&metadata, part);
+        for part in [Part::Unit, Part::Conformance, Part::Cluster, Part::E2e] {
+            let targets = targets(&metadata, |package, target| Part::of(package, target) == part);
             assert!(!targets.is_empty(), "{part:?}");
             runs += targets.len();
         }
