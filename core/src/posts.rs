@@ -5,7 +5,7 @@ mod stream;
 pub(crate) mod view;
 pub(crate) mod write;
 
-pub use read::{batch_get, get, list_by_user, list_revisions};
+pub use read::{UserPostsFilter, batch_get, get, list_by_user, list_revisions};
 pub use stream::{PostEvent, PostSubscription, subscribe};
 pub use view::{PostView, Relations, ViewerState};
 pub use write::{NewPost, PostPatch, Published, create, delete, undelete, update};

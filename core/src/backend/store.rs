@@ -146,6 +146,10 @@ pub trait PostStore: Send + Sync {
 
     /// Ids of an author's posts that are not deleted, whatever their visibility, keyed by id.
     async fn user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>>;
+
+    /// Ids of all of an author's posts, deleted ones included, keyed by id. One moment's view: a post that is deleted or brought back
+    /// meanwhile is in it once.
+    async fn all_user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>>;
 }
 
 /// Comments.

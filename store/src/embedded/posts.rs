@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use social_core::backend::PostStore;
 use social_core::fanout::{Mode, Payload};
-use social_core::page::Range;
+use social_core::page::{Order, Range};
 use social_core::posts::{CreatedPost, Post, PostChange, PostDraft, PostEdit, Revision};
 use social_core::request::{Outcome, RequestKey, TraceContext};
 use social_core::{Error, PostId, Result, UserId, limits};
@@ -77,6 +77,19 @@ impl PostStore for Truth {
     async fn user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>> {
         let rows = self.list(Table::UserPosts, &keys::id(author.0), range)?;
         Ok(rows.into_iter().map(|(id, _)| PostId(id)).collect())
+    }
+
+    async fn all_user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>> {
+        let (view, prefix) = (self.snapshot(), keys::id(author.0));
+        let mut rows = view.list(Table::UserPosts, &prefix, range)?;
+        rows.extend(view.list(Table::DeletedPosts, &prefix, range)?);
+        let mut ids: Vec<PostId> = rows.into_iter().map(|(id, _)| PostId(id)).collect();
+        ids.sort_unstable();
+        if range.order == Order::NewestFirst {
+            ids.reverse();
+        }
+        ids.truncate(range.limit);
+        Ok(ids)
     }
 }
 
@@ -197,6 +210,8 @@ fn apply(tx: &mut Tx<'_>, before: &Post, change: PostChange, trace: Option<Trace
     }
     if before.is_deleted() != post.is_deleted() {
         list(tx, &post, !post.is_deleted())?;
+        let own = keys::pair(post.author.0, post.id.0);
+        set(tx, Table::DeletedPosts, own, post.is_deleted());
     }
     if restores {
         let payload = Payload::Restore {

@@ -88,6 +88,12 @@ impl PostStore for Memory {
             .filter(|post| post.author == author && !post.is_deleted());
         Ok(select(posts.map(|post| (post.id.0, post.id)), &range))
     }
+
+    async fn all_user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>> {
+        let rows = self.rows();
+        let posts = rows.posts.values().filter(|post| post.author == author);
+        Ok(select(posts.map(|post| (post.id.0, post.id)), &range))
+    }
 }
 
 impl Rows {
