@@ -8,7 +8,8 @@ use social_sdk::{AdminClient, EventId, PostId, v1};
 
 use crate::app::{App, UserRef};
 use crate::args::{AdminAccess, Paging};
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Failure, Result};
+use crate::operator::Operator;
 use crate::output::Facts;
 
 /// `socialctl admin`
@@ -26,7 +27,9 @@ enum Verb {
     #[command(subcommand)]
     Policy(Policy),
     /// Build a user's home timeline anew from truth
-    #[command(after_help = "Examples:\n  socialctl admin rebuild-timeline @ada --admin-token-file data/admin.token")]
+    #[command(
+        after_help = "Examples:\n  socialctl admin rebuild-timeline @ada --admin-token-file social-data/admin.token"
+    )]
     RebuildTimeline {
         /// `@HANDLE`, `HANDLE`, an id, or `me`
         user: UserRef,
@@ -99,19 +102,10 @@ Examples:
 
 /// Runs a verb of `admin`.
 pub(crate) async fn run(app: &App, admin: Admin) -> Result<()> {
-    let client = app.admin(&admin.access)?;
-    dispatch(app, &client, admin.verb).await.map_err(explain)
-}
-
-/// What helps users to log in does not help operators.
-pub(crate) fn explain(failure: Failure) -> Failure {
-    if failure.exit() == Exit::Unauthenticated {
-        failure.hint(
-            "give the token of this very server: the file `admin.token` of its data folder, with --admin-token-file",
-        )
-    } else {
-        failure
-    }
+    let operator = Operator::new(app, &admin.access)?;
+    dispatch(app, &operator.client, admin.verb)
+        .await
+        .map_err(|failure| operator.explain(failure))
 }
 
 async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {

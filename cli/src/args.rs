@@ -1,8 +1,10 @@
 //! The command line: nouns, the options that all of them share, and what several nouns take.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::failure::EXIT_CODES;
 use crate::output::{Colour, Format};
@@ -22,13 +24,16 @@ Examples:
 
 const ENVIRONMENT: &str = "\
 Environment:
-  SOCIALCTL_CONFIG    file of contexts, instead of contexts.toml in the user's folder of settings
-  SOCIALCTL_CONTEXT   context to use, as --context
-  SOCIALCTL_ENDPOINT  server to use, as --endpoint
-  SOCIALCTL_AS        login to use, as --as
-  SOCIALCTL_OUTPUT    format, as --output
-  SOCIALCTL_PASSWORD  password, for scripts that have no terminal and cannot use --password-stdin
-  NO_COLOR            no colours";
+  SOCIALCTL_CONFIG            file of contexts, instead of contexts.toml in the user's folder of settings
+  SOCIALCTL_CONTEXT           context to use, as --context
+  SOCIALCTL_ENDPOINT          server to use, as --endpoint
+  SOCIALCTL_AS                login to use, as --as
+  SOCIALCTL_OUTPUT            format, as --output
+  SOCIALCTL_ADMIN_ENDPOINT    URL of the AdminService, as --admin-endpoint
+  SOCIALCTL_ADMIN_TOKEN_FILE  file of the admin token, as --admin-token-file
+  SOCIALCTL_PASSWORD          password, for scripts that have no terminal and cannot use --password-stdin
+  SOCIALCTL_NEW_PASSWORD      the password from now on, for `auth change-password`
+  NO_COLOR                    no colours";
 
 fn after_help() -> String {
     format!("{EXAMPLES}\n\n{ENVIRONMENT}\n\n{EXIT_CODES}")
@@ -43,6 +48,17 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) noun: Noun,
+}
+
+impl Cli {
+    /// Reads the command line. Fails with what is to be printed, help included.
+    pub(crate) fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        cli.global.as_typed = matches.value_source("as_user") == Some(ValueSource::CommandLine);
+        Ok(cli)
+    }
 }
 
 /// Options that every command takes, in front of the noun or behind the verb.
@@ -67,7 +83,7 @@ pub(crate) struct Global {
     /// Server to use: the context that has this URL, or a new one for it
     #[arg(long, global = true, value_name = "URL", env = "SOCIALCTL_ENDPOINT", hide_env = true, value_parser = context::url)]
     pub(crate) endpoint: Option<String>,
-    /// Act for another user who is logged in in the context
+    /// Act for another user who is logged in in the context; `auth login` and `auth register` have no use for it
     #[arg(
         long = "as",
         global = true,
@@ -76,6 +92,9 @@ pub(crate) struct Global {
         hide_env = true
     )]
     pub(crate) as_user: Option<String>,
+    /// Whether --as was typed, and not taken from the environment.
+    #[arg(skip)]
+    pub(crate) as_typed: bool,
     /// File of contexts
     #[arg(long, global = true, value_name = "FILE", env = "SOCIALCTL_CONFIG", hide_env = true)]
     pub(crate) config: Option<PathBuf>,
@@ -153,10 +172,10 @@ pub(crate) struct Paging {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Admin options")]
 pub(crate) struct AdminAccess {
-    /// URL of the AdminService, instead of the context's
+    /// URL of the AdminService, instead of the context's; that is by default the port behind the server's on this machine
     #[arg(long, global = true, value_name = "URL", env = "SOCIALCTL_ADMIN_ENDPOINT", value_parser = context::url)]
     pub(crate) admin_endpoint: Option<String>,
-    /// File that holds the admin token (`admin.token` in the server's data folder), instead of the context's
+    /// File that holds the admin token (`social-data/admin.token`, or `social-dev/admin.token` in dev mode), instead of the context's
     #[arg(long, global = true, value_name = "FILE", env = "SOCIALCTL_ADMIN_TOKEN_FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
 }
@@ -164,7 +183,6 @@ pub(crate) struct AdminAccess {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use social_sdk::{Client, Credentials, SessionId, v1};
+use social_sdk::{Client, SessionId, v1};
 
 use crate::app::{App, Selected, UserRef, plain_handle};
 use crate::args::Paging;
@@ -16,12 +16,16 @@ use crate::password::PasswordSource;
 pub(crate) enum Command {
     /// Make an account and log in
     #[command(after_help = "\
+The new user is the current one of the context from then on; --as has no say here.
+
 Examples:
   socialctl auth register alice --display-name 'Alice L.'
   printf '%s\\n' \"$PASSWORD\" | socialctl auth register alice --password-stdin")]
     Register(Register),
     /// Log in; several users can be logged in at once
     #[command(after_help = "\
+Who logs in is the current user of the context from then on; --as has no say here.
+
 Examples:
   socialctl auth login ada
   socialctl auth login grace      # grace is the current user now
@@ -99,7 +103,7 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<()> {
 }
 
 async fn register(app: &App, args: Register) -> Result<()> {
-    let selected = app.selected()?;
+    let selected = app.place()?;
     let client = app.anonymous(&selected)?;
     let password = args.password.fresh().await?;
     let call = client
@@ -119,7 +123,7 @@ async fn register(app: &App, args: Register) -> Result<()> {
 }
 
 async fn login(app: &App, args: Login) -> Result<()> {
-    let selected = app.selected()?;
+    let selected = app.place()?;
     let client = app.anonymous(&selected)?;
     let password = args.password.current().await?;
     let user = client
@@ -155,27 +159,28 @@ fn keep(app: &App, selected: &Selected, client: &Client) -> Result<()> {
 async fn logout(app: &App) -> Result<()> {
     let selected = app.selected()?;
     let client = app.client()?;
-    let handle = client
-        .credentials()
-        .as_ref()
-        .map(Credentials::handle)
-        .map(str::to_owned);
-    let Some(handle) = handle else {
+    let Some(login) = app.login() else {
         return Err(Failure::new(
             Exit::Unauthenticated,
             format!("nobody is logged in in context {}", selected.name),
         ));
     };
-    client.auth().logout().await?;
+    let ended = match client.auth().logout().await {
+        Ok(()) => "is logged out at",
+        // There is nothing left to end; a login that cannot be used must not be kept against the user's will either.
+        Err(error) if error.is_logged_out() => "is forgotten here; there was no such session any more at",
+        Err(error) => return Err(error.into()),
+    };
+    login.forget()?;
     app.contexts.update(|contexts| {
         if let Some(context) = contexts.contexts.get_mut(&selected.name) {
-            context.users.remove(&handle);
-            context.user.take_if(|user| *user == handle);
+            let users = &context.users;
+            context.user.take_if(|user| !users.contains_key(user));
         }
         Ok(())
     })?;
     app.output
-        .note(&format!("@{handle} is logged out at {}", selected.context.endpoint))
+        .note(&format!("@{} {ended} {}", login.handle, selected.context.endpoint))
 }
 
 async fn whoami(app: &App) -> Result<()> {

@@ -54,6 +54,7 @@ pub(crate) struct Failure {
     what: String,
     why: Vec<String>,
     hint: Option<String>,
+    reason: Option<Reason>,
 }
 
 /// What commands return.
@@ -67,6 +68,7 @@ impl Failure {
             what: what.into(),
             why: Vec::new(),
             hint: None,
+            reason: None,
         }
     }
 
@@ -90,6 +92,11 @@ impl Failure {
     /// The reader of our output went away: nothing to say, and nothing went wrong.
     fn quiet() -> Self {
         Self::new(Exit::Ok, String::new())
+    }
+
+    /// The server's reason, where it refused a call.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.reason
     }
 
     /// What the process ends with.
@@ -176,6 +183,7 @@ impl From<&Error> for Failure {
             failure =
                 failure.because("no answer came: if this was to change something, it may have happened all the same");
         }
+        failure.reason = Some(error.reason());
         failure.hint = hint_of(error).map(str::to_owned);
         failure
     }
@@ -209,7 +217,9 @@ fn hint_of(error: &Error) -> Option<&'static str> {
         }
         Reason::CursorInvalid => "a cursor is good for the same user and filters only: start again without --cursor",
         Reason::RequestIdReused => "leave --request-id out, or give a new one",
-        Reason::UserNotFound => "check the handle; `socialctl user get @HANDLE` tells whether it exists",
+        Reason::UserNotFound => {
+            "check the spelling, and with `socialctl context show` the server; `socialctl graph following` lists whom you follow"
+        }
         Reason::PostNotFound => {
             "it may be deleted, or not visible to you: `socialctl post list @AUTHOR` lists what you can see"
         }
@@ -250,7 +260,9 @@ fn hint_of(error: &Error) -> Option<&'static str> {
         Reason::DeadlineExceeded => "try again; --deadline SECONDS waits for longer",
         Reason::StoreUnavailable | Reason::ShuttingDown => "try again in a moment",
         Reason::Internal => "the server's log tells more",
-        Reason::Unimplemented => "the server is older than this socialctl",
+        Reason::Unimplemented => {
+            "the server is older than this socialctl, or this is not its public port: `socialctl context show` tells which one is used"
+        }
         _ => return origin_hint(error),
     };
     Some(hint)
