@@ -190,8 +190,9 @@ impl Post {
         self.deleted_at.is_some()
     }
 
-    /// The change that an edit at `now` by its author makes. POST_DELETED for a deleted post, ETAG_MISMATCH where `expected` names another version.
-    pub fn edited(&self, edit: &PostEdit, expected: Option<u64>, now: Time) -> Result<PostChange> {
+    /// The change that an edit at `now` by its author makes; `None` where all is as the edit wants it already. POST_DELETED for a deleted
+    /// post, ETAG_MISMATCH where `expected` names another version.
+    pub fn edited(&self, edit: &PostEdit, expected: Option<u64>, now: Time) -> Result<Option<PostChange>> {
         self.check_version(expected)?;
         if self.is_deleted() {
             return Err(Error::new(
@@ -208,15 +209,18 @@ impl Post {
             post.facets.clone_from(facets);
         }
         post.visibility = edit.visibility.unwrap_or(self.visibility);
+        if post == *self {
+            return Ok(None);
+        }
         post.edited_at = Some(now);
         post.version += 1;
         post.revision += 1;
         let restores = post.visibility > self.visibility;
-        Ok(PostChange {
+        Ok(Some(PostChange {
             post,
             revision: Some(self.as_revision()),
             restores,
-        })
+        }))
     }
 
     /// The change that a deletion at `now` makes. POST_DELETED where it is deleted already.

@@ -4,9 +4,10 @@
 mod world;
 
 use social_core::cursor::PageRequest;
+use social_core::graph::EdgeKind;
 use social_core::posts::{self, UserPostsFilter, Visibility};
 use social_core::request::Viewer;
-use social_core::{PostId, Reason, Result};
+use social_core::{PostId, Reason, Result, fanout};
 use world::{Person, World, request_id};
 
 /// A user's posts as a viewer lists them, two a page.
@@ -83,4 +84,30 @@ async fn only_the_author_learns_that_a_post_was_deleted() {
             assert_eq!(message(viewer, include_deleted).await, never);
         }
     }
+}
+
+/// What the author is told of a new post: into how many timelines it went, and how many followers have none in use.
+async fn receipt(world: &World, author: &Person) -> (u64, u64) {
+    let post = world.post(author, "text").await;
+    world.settle().await;
+    let status = fanout::status(&world.backend, &author.caller, post.into())
+        .await
+        .unwrap();
+    (status.event.progress.delivered, status.event.progress.skipped)
+}
+
+#[tokio::test]
+async fn an_author_cannot_tell_a_mute_from_the_receipt() {
+    let world = World::new();
+    let (ann, bob) = (world.user("ann").await, world.user("bob").await);
+    world.follow(&bob, &ann).await;
+    world.settle().await;
+    // The follow drops the timeline, which the next read makes anew.
+    assert_eq!(receipt(&world, &ann).await, (0, 1));
+    world.edge(EdgeKind::Mute, &bob, &ann, true).await;
+    assert_eq!(receipt(&world, &ann).await, (0, 1), "absent, and mutes");
+    world.home(&bob).await;
+    assert_eq!(receipt(&world, &ann).await, (1, 0), "present, and mutes");
+    world.edge(EdgeKind::Mute, &bob, &ann, false).await;
+    assert_eq!(receipt(&world, &ann).await, (1, 0), "present, and mutes no more");
 }

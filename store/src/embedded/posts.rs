@@ -43,7 +43,7 @@ impl PostStore for Truth {
         request: RequestKey,
         trace: Option<TraceContext>,
     ) -> Result<Outcome<Arc<Post>>> {
-        let decide = move |post: &Post, now| post.edited(&edit, expected_version, now).map(Some);
+        let decide = move |post: &Post, now| post.edited(&edit, expected_version, now);
         self.writer.run(move |tx| change(tx, id, &request, trace, decide)).await
     }
 

@@ -45,7 +45,7 @@ impl PostStore for Memory {
         trace: Option<TraceContext>,
     ) -> Result<Outcome<Arc<Post>>> {
         self.rows().change(id, request, trace, |post, now| {
-            post.edited(&edit, expected_version, now).map(Some)
+            post.edited(&edit, expected_version, now)
         })
     }
 
