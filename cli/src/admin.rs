@@ -3,14 +3,17 @@
 mod import;
 mod show;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, ValueEnum};
 use social_sdk::{AdminClient, EventId, PostId, v1};
 
 use crate::app::{App, UserRef};
 use crate::args::{AdminAccess, Paging};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::operator::Operator;
-use crate::output::Facts;
+use crate::output::{Cell, Facts, text};
+use crate::several;
 
 /// `socialctl admin`
 #[derive(Debug, Args)]
@@ -133,10 +136,17 @@ async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {
             // Handles are looked up on the public port: the AdminService knows ids only.
             let id = user.id(&app.client()?).await?;
             let answer = admin.rebuild_timeline(id).await?;
+            let took = Duration::from_millis(answer.elapsed_ms.unsigned_abs());
             let facts = Facts::new(id)
-                .with("user_id", id.as_str())
-                .with("entries", answer.entries);
-            app.output.item(&facts.with("elapsed_ms", answer.elapsed_ms))
+                .shown("user_id", id.as_str(), "user", Cell::plain(user.to_string()))
+                .with("entries", answer.entries)
+                .shown(
+                    "elapsed_ms",
+                    answer.elapsed_ms,
+                    "took",
+                    Cell::plain(text::duration(took)),
+                );
+            app.output.item(&facts)
         }
         Verb::RecountPost { post } => {
             let answer = admin.recount_post(post).await?;
@@ -146,18 +156,15 @@ async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {
             app.list(admin.list_dead_letters(), "dead_letters", &paging).await
         }
         Verb::DeadLetters(DeadLetters::Replay { events }) => {
-            for event in events {
-                admin
-                    .replay_dead_letter(event)
-                    .await
-                    .map_err(|error| Failure::from(error).because(format!("at {event}")))?;
+            several::each("events", &events, async |event| {
+                admin.replay_dead_letter(*event).await?;
                 app.output.item(
-                    &Facts::new(event)
-                        .with("event_id", event.as_str())
+                    &Facts::new(*event)
+                        .labelled("event_id", "event", event.as_str())
                         .with("replayed", true),
-                )?;
-            }
-            Ok(())
+                )
+            })
+            .await
         }
         Verb::Stats => app.output.item(&admin.storage_stats().await?),
         Verb::Import(command) => import::run(app, admin, command).await,

@@ -65,7 +65,7 @@ impl Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// How results are written: table, json, jsonl (an object a line, as they come) or id
+    /// How results are written: table (in a pipe: values with tabs between), json, jsonl (an object a line, as they come) or id
     #[arg(
         long,
         short,

@@ -8,7 +8,7 @@ use crate::app::{App, Selected, UserRef, plain_handle};
 use crate::args::Paging;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::wire::Wire;
-use crate::output::{Cell, Column, Facts, Now, Show, text};
+use crate::output::{Cell, Column, Facts, Now, Show};
 use crate::password::PasswordSource;
 
 /// Verbs of `auth`.
@@ -204,7 +204,7 @@ async fn revoke(app: &App, session: SessionId) -> Result<()> {
     client.auth().revoke_session(session).await?;
     app.output.item(
         &Facts::new(session)
-            .with("session_id", session.as_str())
+            .labelled("session_id", "session", session.as_str())
             .with("revoked", true),
     )
 }
@@ -219,8 +219,8 @@ async fn change_password(app: &App, source: PasswordSource) -> Result<()> {
     let revoked = client.auth().change_password(current_password, new_password).await?;
     app.output.item(
         &Facts::new(revoked.to_string())
-            .with("password_changed", true)
-            .with("revoked_sessions", revoked),
+            .labelled("password_changed", "password changed", true)
+            .labelled("revoked_sessions", "other sessions ended", revoked),
     )
 }
 
@@ -254,12 +254,11 @@ impl Show for v1::Session {
     }
 
     fn row(&self, now: Now) -> Vec<Cell> {
-        let age = |seconds: Option<i64>| Cell::dim(seconds.map(|seconds| text::age(now, seconds)).unwrap_or_default());
         vec![
             Cell::strong(&self.device_name),
-            age(self.create_time.map(|time| time.seconds)),
-            age(self.last_refresh_time.map(|time| time.seconds)),
-            age(self.expire_time.map(|time| time.seconds)),
+            Cell::age(now, self.create_time),
+            Cell::age(now, self.last_refresh_time),
+            Cell::age(now, self.expire_time),
             Cell::yes_no(self.current),
             Cell::dim(&self.id),
         ]

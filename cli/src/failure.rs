@@ -37,7 +37,7 @@ pub(crate) enum Exit {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  done
-    1  internal: a fault of the server or of socialctl, or some of many items failed
+    1  internal: a fault of the server or of socialctl, or some of many items failed for several reasons
     2  usage: the command line or a value in it is wrong
     3  unauthenticated: log in first, or again
     4  permission denied: not yours, or a block stands between
@@ -45,7 +45,9 @@ Exit codes:
     6  conflict: it exists already, was changed meanwhile, or its state does not allow this
     7  exhausted: a rate limit or a maximum was reached
     8  unavailable: the server does not answer, or not in time
-  130  interrupted by Ctrl-C";
+  130  interrupted by Ctrl-C
+
+A command about several things tries them all. Where those that failed did so for one reason, it ends with the code of that reason.";
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -92,6 +94,21 @@ impl Failure {
     /// The reader of our output went away: nothing to say, and nothing went wrong.
     fn quiet() -> Self {
         Self::new(Exit::Ok, String::new())
+    }
+
+    /// What went wrong, in a line.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What to do next, if anybody knows.
+    pub(crate) fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// There is nothing to say about it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.what.is_empty()
     }
 
     /// The server's reason, where it refused a call.
@@ -177,7 +194,7 @@ impl From<&Error> for Failure {
             ));
         }
         if let Some(delay) = error.retry_delay() {
-            failure = failure.because(format!("the server asks to wait {:.1} s", delay.as_secs_f64()));
+            failure = failure.because(format!("the server asks to wait {}", text::duration(delay)));
         }
         if error.is_unknown_outcome() {
             failure =

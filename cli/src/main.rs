@@ -19,6 +19,7 @@ mod output;
 mod password;
 mod post;
 mod progress;
+mod several;
 mod terminal;
 mod timeline;
 mod user;

@@ -90,7 +90,7 @@ fn every_format_shows_contexts() {
     let table = ctl.ok(["context", "list"]);
     assert_eq!(
         table,
-        "CURRENT  NAME  ENDPOINT            LOGINS\n*        home  http://127.0.0.1:1\n"
+        "CURRENT\tNAME\tENDPOINT\tLOGINS\n*\thome\thttp://127.0.0.1:1\t\n"
     );
     let page = ctl.json(["context", "list"]);
     assert_eq!(page["contexts"][0]["name"], "home");

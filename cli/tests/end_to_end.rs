@@ -64,7 +64,7 @@ fn a_first_session() {
     );
     let table = ctl.ok(["--as", "ada", "timeline", "home"]);
     assert!(
-        table.starts_with("AUTHOR  TEXT") && table.contains("@grace  One - Hello @ada #first"),
+        table.starts_with("AUTHOR\tTEXT\t") && table.contains("@grace\tOne - Hello @ada #first\t1\t2\t0\t"),
         "{table}"
     );
     assert_eq!(ctl.ok(["like", "likers", id, "-o", "id"]).trim(), ada);

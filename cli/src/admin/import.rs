@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use social_sdk::{AdminClient, Import, Importable, Reason, Uuid, v1};
 
+use super::show::Imported;
 use crate::app::App;
 use crate::failure::{Exit, Failure, Result};
 use crate::progress;
@@ -94,8 +95,10 @@ where
         return Err(failure.hint(format!("what was sent stays; run it again with --import-id {id}")));
     }
     let progress = outcome.map_err(|error| go_on(&error, id))?;
-    app.output.item(&progress)?;
-    rejected(&progress)
+    let lines = lines::places(&file.file, &progress.rejections)?;
+    let imported = Imported { progress, lines };
+    app.output.item(&imported)?;
+    rejected(&imported.progress)
 }
 
 fn go_on(error: &social_sdk::Error, id: Uuid) -> Failure {
