@@ -6,6 +6,7 @@
 mod check;
 mod settings;
 mod source;
+mod variables;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,14 @@ pub enum Error {
         reason: String,
         /// What would be right.
         expected: &'static str,
+    },
+    /// A variable that looks like one of ours and is none.
+    #[error("{name} is no setting; did you mean {nearest}? `social-server --help` names all of them")]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The setting's variable that it is most like.
+        nearest: String,
     },
     /// Values that can be read, and cannot be used.
     #[error("the configuration cannot be used:\n  - {}", .0.join("\n  - "))]

@@ -60,9 +60,8 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Opens a port. Its address holds the real number where 0 was asked for.
-    pub(crate) async fn bind(address: SocketAddr, acceptor: Option<TlsAcceptor>, bounds: &Bounds) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    /// A port of a listener. Its address holds the real number where 0 was asked for.
+    pub(crate) fn new(listener: TcpListener, acceptor: Option<TlsAcceptor>, bounds: &Bounds) -> io::Result<Self> {
         let address = listener.local_addr()?;
         Ok(Self {
             listener,
