@@ -4,6 +4,7 @@
 //! itself; secrets are files that a setting names.
 
 mod check;
+mod networks;
 mod settings;
 mod source;
 mod variables;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use networks::{Network, ParseNetworkError};
 pub use settings::{Kind, SETTINGS, Setting};
 pub use source::{Invocation, Mode, from_args};
 
@@ -74,6 +76,9 @@ pub struct Config {
     pub reflection: bool,
     /// Web origins whose scripts may call, as in `https://app.example.org`; `http://localhost:*` allows every port.
     pub cors_origins: Vec<String>,
+    /// Networks of the proxies before the server, as in `10.0.0.0/8`. A call that comes from one counts for the right-most address of its
+    /// `x-forwarded-for` that is in none of them, in rate limits and in the throttle of logins. Empty where clients connect themselves.
+    pub trusted_proxies: Vec<Network>,
     /// Tasks that drive fan-out.
     pub workers: usize,
     /// Milliseconds between two signs of life on an idle stream.
@@ -182,6 +187,7 @@ impl Default for Config {
             data_dir: "./social-data".into(),
             reflection: false,
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             workers: 2,
             heartbeat_ms: millis(social_core::limits::HEARTBEAT),
             drain_grace_ms: 20_000,

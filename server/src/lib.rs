@@ -11,6 +11,7 @@ mod health;
 mod janitor;
 mod listen;
 mod ports;
+mod proxies;
 mod ratelimit;
 mod routes;
 mod shares;
@@ -210,8 +211,8 @@ impl Server {
         // No page has any business at the operators' port.
         let admin_stack = layers::stack(&[], rules(Door::Admin(admin_token)), routes::admin(&parts)?);
         Ok(Bound {
-            public: public.listen(public_stack, &config.connection)?,
-            admin: admin.listen(admin_stack, &config.connection)?,
+            public: public.listen(public_stack, &config)?,
+            admin: admin.listen(admin_stack, &config)?,
             config,
             store,
             parts,

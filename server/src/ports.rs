@@ -8,7 +8,7 @@ use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::config::{self, Connection};
+use crate::config::{self, Config};
 use crate::grpc::Drain;
 use crate::grpc::layers::Stack;
 use crate::listen::Port;
@@ -66,7 +66,7 @@ impl Reserved {
     }
 
     /// Listens, for a stack to be served.
-    pub(crate) fn listen(self, stack: Stack, bounds: &Connection) -> Result<Listening, Error> {
+    pub(crate) fn listen(self, stack: Stack, config: &Config) -> Result<Listening, Error> {
         let Self {
             key,
             address,
@@ -76,7 +76,7 @@ impl Reserved {
         let acceptor = secured.as_ref().map(|secured| secured.tls.acceptor());
         let port = socket
             .listen(BACKLOG)
-            .and_then(|listener| Port::new(listener, acceptor, bounds))
+            .and_then(|listener| Port::new(listener, acceptor, config))
             .map_err(|reason| Error::Bind { key, address, reason })?;
         Ok(Listening { port, stack, secured })
     }
