@@ -26,10 +26,10 @@ pub(crate) struct Admin {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// How posts get to followers
+    /// Show or change how posts get to followers: push, pull or hybrid
     #[command(subcommand)]
     Policy(Policy),
-    /// Build a user's home timeline anew from truth
+    /// Build a user's home timeline anew from the stored follows and posts
     #[command(
         after_help = "Examples:\n  socialctl admin rebuild-timeline @ada --admin-token-file social-data/admin.token"
     )]
@@ -37,16 +37,16 @@ enum Verb {
         /// `@HANDLE`, `HANDLE`, an id, or `me`
         user: UserRef,
     },
-    /// Count a post's likes, comments and replies anew from truth
+    /// Count a post's likes, comments and replies anew
     #[command(after_help = "Examples:\n  socialctl admin recount-post 2q3k5v7x9z1aa")]
     RecountPost {
         /// Id of the post
         post: PostId,
     },
-    /// Events that were given up
+    /// List, or take up again, events that were given up
     #[command(subcommand)]
     DeadLetters(DeadLetters),
-    /// What the server stores, and what it has in memory and in its queue
+    /// Tell what the server stores, and what it has in memory and in its queue
     #[command(after_help = "Examples:\n  socialctl admin stats\n  socialctl admin stats -o json | jq .pending_events")]
     Stats,
     /// Bring users, posts or follows in from files
@@ -65,10 +65,10 @@ Examples:
   socialctl admin policy set --mode hybrid --celebrity-threshold 5000
   socialctl admin policy set --mode push --etag \"$(socialctl admin policy get -o json | jq -r .etag)\"")]
     Set {
-        /// Push to all, pull from all, or pull from those with many followers only
+        /// push: written to all followers; pull: read when they look; hybrid: pull for authors with many followers only
         #[arg(long, value_enum)]
         mode: Mode,
-        /// Followers from which on `hybrid` pulls
+        /// Authors with so many followers or more are those that `hybrid` pulls from
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         celebrity_threshold: Option<i64>,
         /// Fail when the policy is no longer this version

@@ -20,19 +20,21 @@ Examples:
   socialctl timeline watch
   socialctl post list @ada --all -o jsonl | jq -r .content
 
-`socialctl NOUN --help` lists the verbs of a noun, `socialctl NOUN VERB --help` has examples of each.";
+`socialctl NOUN --help` lists the verbs of a noun, `socialctl NOUN VERB --help` has examples of each.
+
+The id of a post, a comment or a user stands at the end of its row in a list; -o id prints nothing else.";
 
 const ENVIRONMENT: &str = "\
 Environment:
-  SOCIALCTL_CONFIG            file of contexts, instead of contexts.toml in the user's folder of settings
+  SOCIALCTL_CONFIG            file of contexts, as --config
   SOCIALCTL_CONTEXT           context to use, as --context
   SOCIALCTL_ENDPOINT          server to use, as --endpoint
   SOCIALCTL_AS                login to use, as --as
   SOCIALCTL_OUTPUT            format, as --output
   SOCIALCTL_ADMIN_ENDPOINT    URL of the AdminService, as --admin-endpoint
   SOCIALCTL_ADMIN_TOKEN_FILE  file of the admin token, as --admin-token-file
-  SOCIALCTL_PASSWORD          password, for scripts that have no terminal and cannot use --password-stdin
-  SOCIALCTL_NEW_PASSWORD      the password from now on, for `auth change-password`
+  SOCIALCTL_PASSWORD          password, for scripts that cannot use --password-stdin
+  SOCIALCTL_NEW_PASSWORD      the new password of `auth change-password`, likewise
   NO_COLOR                    no colours";
 
 fn after_help() -> String {
@@ -80,10 +82,10 @@ pub(crate) struct Global {
     /// Context to use instead of the current one
     #[arg(long, global = true, value_name = "NAME", env = "SOCIALCTL_CONTEXT", hide_env = true)]
     pub(crate) context: Option<String>,
-    /// Server to use: the context that has this URL, or a new one for it
+    /// Server to use: the context that has this URL, or a new one that is kept once you log in
     #[arg(long, global = true, value_name = "URL", env = "SOCIALCTL_ENDPOINT", hide_env = true, value_parser = context::url)]
     pub(crate) endpoint: Option<String>,
-    /// Act for another user who is logged in in the context; `auth login` and `auth register` have no use for it
+    /// Act as another login of the context; `auth login` and `auth register` ignore it
     #[arg(
         long = "as",
         global = true,
@@ -95,10 +97,10 @@ pub(crate) struct Global {
     /// Whether --as was typed, and not taken from the environment.
     #[arg(skip)]
     pub(crate) as_typed: bool,
-    /// File of contexts
+    /// File of contexts; `context list` tells where it is
     #[arg(long, global = true, value_name = "FILE", env = "SOCIALCTL_CONFIG", hide_env = true)]
     pub(crate) config: Option<PathBuf>,
-    /// Seconds that a call may take, retries included
+    /// Seconds that a call may take, retries included; 10 when left out, 30 for admin calls
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) deadline: Option<u64>,
     /// When output has colours: auto, always or never
@@ -157,13 +159,13 @@ pub(crate) enum Noun {
 /// Which part of a list.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Paging {
-    /// Items a page; the server has a default and a maximum for each list
+    /// Items per page; the server has a default and a maximum for each list
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) page_size: Option<u32>,
-    /// Go on behind the page that came with this token
+    /// Go on after the page that printed this token
     #[arg(long, value_name = "TOKEN")]
     pub(crate) page_token: Option<String>,
-    /// All pages
+    /// Read all pages
     #[arg(long)]
     pub(crate) all: bool,
 }

@@ -16,7 +16,8 @@ use crate::password::PasswordSource;
 pub(crate) enum Command {
     /// Make an account and log in
     #[command(after_help = "\
-The new user is the current one of the context from then on; --as has no say here.
+The new user is the current one of the context from then on. The password is asked for, unless it comes by --password-stdin or \
+SOCIALCTL_PASSWORD.
 
 Examples:
   socialctl auth register alice --display-name 'Alice L.'
@@ -24,7 +25,8 @@ Examples:
     Register(Register),
     /// Log in; several users can be logged in at once
     #[command(after_help = "\
-Who logs in is the current user of the context from then on; --as has no say here.
+Who logs in is the current user of the context from then on. The password is asked for, unless it comes by --password-stdin or \
+SOCIALCTL_PASSWORD.
 
 Examples:
   socialctl auth login ada
@@ -34,7 +36,7 @@ Examples:
     /// End the session, here and on the server
     #[command(after_help = "Examples:\n  socialctl auth logout\n  socialctl --as grace auth logout")]
     Logout,
-    /// Who is logged in
+    /// Show who is logged in
     #[command(after_help = "Examples:\n  socialctl auth whoami\n  socialctl auth whoami -o id")]
     Whoami,
     /// List your open sessions
@@ -48,6 +50,9 @@ Examples:
     },
     /// Change your password; all your other sessions end
     #[command(after_help = "\
+Both passwords are asked for, unless they come by --password-stdin, the current one first and the new one in a second line, or by \
+SOCIALCTL_PASSWORD and SOCIALCTL_NEW_PASSWORD.
+
 Examples:
   socialctl auth change-password
   printf '%s\\n%s\\n' \"$OLD\" \"$NEW\" | socialctl auth change-password --password-stdin")]

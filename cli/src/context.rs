@@ -19,7 +19,7 @@ pub(crate) enum Command {
     /// List all contexts
     #[command(after_help = "Examples:\n  socialctl context list\n  socialctl context list -o id")]
     List,
-    /// Make a context the current one, or another login of it
+    /// Make a context the current one, and with --user choose among its logins
     #[command(
         after_help = "Examples:\n  socialctl context use staging\n  socialctl context use default --user grace    # --as grace does the same"
     )]
@@ -30,10 +30,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "HANDLE")]
         user: Option<String>,
     },
-    /// Make a context, or change one; --endpoint is the URL of its server, and a new one forgets logins and admin access
+    /// Make a context, or change one
     #[command(visible_alias = "add")]
     #[command(after_help = "\
-Without --admin-endpoint, admin calls of a server on this machine go to the port behind its own: 50052 for one at 50051. For a server
+--endpoint is the URL of the server. Another URL than before forgets the logins and the admin access of the context.
+
+Without --admin-endpoint, admin calls of a server on this machine go to the port behind its own: 50052 for one at 50051. For a server \
 elsewhere it must be named. `socialctl context show` tells where they go.
 
 Examples:

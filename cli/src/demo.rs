@@ -31,8 +31,8 @@ pub(crate) struct Demo {
 enum Verb {
     /// Make a world: people of ten languages, follows by a power law, posts, threads of comments, likes
     #[command(after_help = "\
-The same seed and number of people make the same world. People, follows and posts come in by the AdminService, comments and likes by
-some of the people, who are logged in for it with the password of the demonstration, and out again. Cut short, it goes on where it
+The same seed and number of people make the same world. People, follows and posts come in by the AdminService, comments and likes by \
+some of the people, who are logged in for it with the password of the demonstration, and out again. Cut short, it goes on where it \
 stopped when it is run again with the same numbers.
 
 Examples:
@@ -48,10 +48,10 @@ struct Seed {
     /// How many people
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     users: u32,
-    /// Which world
+    /// Seed of the world: the same one makes the same people and posts
     #[arg(long, value_name = "S", default_value_t = 42)]
     seed: u64,
-    /// How many of the people can be logged in, and write the comments and likes
+    /// How many of the people have a password, and write the comments and likes
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(2..=100))]
     active: u32,
     /// How many comments at most

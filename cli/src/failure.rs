@@ -37,7 +37,7 @@ pub(crate) enum Exit {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  done
-    1  internal: a fault of the server or of socialctl, or some of many items failed for several reasons
+    1  internal: a fault of the server or of socialctl, or failures of several kinds
     2  usage: the command line or a value in it is wrong
     3  unauthenticated: log in first, or again
     4  permission denied: not yours, or a block stands between

@@ -48,9 +48,7 @@ impl Operator {
             (_, Some(Reason::Unimplemented)) => failure
                 .because(format!("{endpoint} answers, but is no admin port, or one of an older server"))
                 .hint("name the URL of the admin port with --admin-endpoint; a server prints it when it starts"),
-            (Exit::Unavailable, Some(_)) => failure.because(format!("admin calls go to {endpoint}")).hint(
-                "is the server running, and is this its admin port? A server prints it when it starts; name it with --admin-endpoint",
-            ),
+            (Exit::Unavailable, Some(_)) => failure.because(format!("admin calls go to {endpoint}")),
             _ => failure,
         }
     }

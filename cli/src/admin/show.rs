@@ -176,11 +176,13 @@ fn table_line(stats: &v1::GetStorageStatsResponse, table: &v1::TableStats) -> St
     };
     let about = if exact { "" } else { "about " };
     let rows = format!("{about}{}", text::number(rows));
-    format!(
-        "{:20} {rows:>16} rows  {:>10}",
-        text::line(&table.name),
-        size(table.disk_bytes)
-    )
+    let line = format!("{:20} {rows:>16} rows", text::line(&table.name));
+    // A backend that accounts for none of its tables gets no column of dashes.
+    if stats.tables.iter().all(|table| table.disk_bytes == 0) {
+        line
+    } else {
+        format!("{line}  {:>10}", size(table.disk_bytes))
+    }
 }
 
 impl Show for v1::ImportProgress {

@@ -23,6 +23,8 @@ const PADDING: u16 = 2;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     name: &'static str,
+    /// What a record calls it, where there is room for more than in a header.
+    long: Option<&'static str>,
     kind: Kind,
 }
 
@@ -39,30 +41,34 @@ enum Kind {
 }
 
 impl Column {
+    const fn new(name: &'static str, kind: Kind) -> Self {
+        Self { name, long: None, kind }
+    }
+
     /// A column as wide as its content.
     pub(crate) const fn fixed(name: &'static str) -> Self {
-        Self {
-            name,
-            kind: Kind::Fixed,
-        }
+        Self::new(name, Kind::Fixed)
     }
 
     /// A column of handles: as wide as its content, within reason.
     pub(crate) const fn name(name: &'static str) -> Self {
-        Self { name, kind: Kind::Name }
+        Self::new(name, Kind::Name)
+    }
+
+    /// With another name in records.
+    pub(crate) const fn or(mut self, long: &'static str) -> Self {
+        self.long = Some(long);
+        self
     }
 
     /// A column of numbers.
     pub(crate) const fn number(name: &'static str) -> Self {
-        Self {
-            name,
-            kind: Kind::Number,
-        }
+        Self::new(name, Kind::Number)
     }
 
     /// A column that takes what is left, and wraps.
     pub(crate) const fn text(name: &'static str) -> Self {
-        Self { name, kind: Kind::Text }
+        Self::new(name, Kind::Text)
     }
 }
 
@@ -182,7 +188,9 @@ fn needed(columns: &[Column], rows: &[Vec<Cell>]) -> usize {
 /// A block of labels and values for each row, with a line between two.
 fn records(columns: &[Column], rows: Vec<Vec<Cell>>, surface: Surface) -> String {
     let record = |row: Vec<Cell>| {
-        let labels = columns.iter().map(|column| column.name.to_lowercase());
+        let labels = columns
+            .iter()
+            .map(|column| column.long.unwrap_or(column.name).to_lowercase());
         let lines = labels.zip(row).filter(|(_, cell)| !cell.text.is_empty());
         let lines = lines.map(|(label, cell)| {
             let text = text::line(&cell.text);
@@ -343,7 +351,7 @@ mod tests {
             Column::name("WHO"),
             Column::text("TEXT"),
             Column::number("LIKES"),
-            Column::fixed("AGE"),
+            Column::fixed("AGE").or("posted"),
             Column::fixed("ID"),
         ];
         let row = |text: &str| {
@@ -354,7 +362,7 @@ mod tests {
         let text = list(MANY, vec![row("short"), row(&long)], terminal(40));
         let records: Vec<_> = text.split("\n\n").collect();
         assert_eq!(records.len(), 2, "{text}");
-        let first = "who    @ada_lovelace\ntext   short\nlikes  5\nage    13d ago\nid     2q3k5v7x9z1aa";
+        let first = "who     @ada_lovelace\ntext    short\nlikes   5\nposted  13d ago\nid      2q3k5v7x9z1aa";
         assert_eq!(records[0], first);
         assert!(records[1].contains("words that wrap and wrap words"), "{text}");
         assert_eq!(records[1].lines().count(), 4 + ROW_LINES, "{text}");

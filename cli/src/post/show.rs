@@ -63,8 +63,8 @@ impl Show for v1::Post {
         Column::name("AUTHOR"),
         Column::text("TEXT"),
         Column::number("LIKES"),
-        Column::number("COMM"),
-        Column::number("REPL"),
+        Column::number("COMM").or("comments"),
+        Column::number("REPL").or("replies"),
         Column::fixed("AGE"),
         Column::fixed("ID"),
     ];
