@@ -190,6 +190,13 @@ impl Post {
         self.deleted_at.is_some()
     }
 
+    /// The post among whose replies this one is counted: not while it is deleted, nor while not everybody may see it, since a count is told
+    /// to everybody.
+    pub fn counts_for(&self) -> Option<PostId> {
+        self.in_reply_to
+            .filter(|_| !self.is_deleted() && self.visibility == Visibility::Public)
+    }
+
     /// The change that an edit at `now` by its author makes; `None` where all is as the edit wants it already. POST_DELETED for a deleted
     /// post, ETAG_MISMATCH where `expected` names another version.
     pub fn edited(&self, edit: &PostEdit, expected: Option<u64>, now: Time) -> Result<Option<PostChange>> {
@@ -302,7 +309,7 @@ pub struct PostCounts {
     pub likes: u64,
     /// Comments that are not deleted, at any depth.
     pub comments: u64,
-    /// Posts that reply to it and are not deleted.
+    /// Posts that reply to it, by [`Post::counts_for`].
     pub replies: u64,
     /// Whether the counts are exact, or a recount is under way.
     pub exact: bool,

@@ -109,17 +109,26 @@ pub(super) fn put(tx: &mut Tx<'_>, post: Post) -> Result<Arc<Post>> {
 /// Writes a post that did not exist, with its indexes and counts.
 pub(super) fn insert(tx: &mut Tx<'_>, post: Post) -> Result<Arc<Post>> {
     list(tx, &post, true)?;
+    count_reply(tx, None, &post)?;
     put(tx, post)
 }
 
-/// Puts a post into the lists and counts that it belongs to while it is not deleted, or takes it out.
+/// Puts a post into its author's list and count, or takes it out.
 fn list(tx: &mut Tx<'_>, post: &Post, listed: bool) -> Result<()> {
     let own = keys::pair(post.author.0, post.id.0);
     set(tx, Table::UserPosts, own, listed);
-    counts::move_user(tx, post.author, |totals| step(&mut totals.posts, listed))?;
-    let Some(target) = post.in_reply_to else { return Ok(()) };
-    set(tx, Table::Replies, keys::pair(target.0, post.id.0), listed);
-    counts::move_post(tx, target, |counts| step(&mut counts.replies, listed))
+    counts::move_user(tx, post.author, |totals| step(&mut totals.posts, listed))
+}
+
+/// Moves the reply count of the post that a post counts for, or counted for before.
+fn count_reply(tx: &mut Tx<'_>, before: Option<&Post>, post: &Post) -> Result<()> {
+    let (was, is) = (before.and_then(Post::counts_for), post.counts_for());
+    let Some(target) = was.or(is).filter(|_| was != is) else {
+        return Ok(());
+    };
+    let counted = is.is_some();
+    set(tx, Table::Replies, keys::pair(target.0, post.id.0), counted);
+    counts::move_post(tx, target, |counts| step(&mut counts.replies, counted))
 }
 
 fn set(tx: &mut Tx<'_>, table: Table, key: keys::Key, there: bool) {
@@ -213,6 +222,7 @@ fn apply(tx: &mut Tx<'_>, before: &Post, change: PostChange, trace: Option<Trace
         let own = keys::pair(post.author.0, post.id.0);
         set(tx, Table::DeletedPosts, own, post.is_deleted());
     }
+    count_reply(tx, Some(before), &post)?;
     if restores {
         let payload = Payload::Restore {
             post: post.id,

@@ -25,7 +25,7 @@ pub(super) enum Table {
     UserPosts,
     /// (author, post) -> nothing; posts that are deleted
     DeletedPosts,
-    /// (target, reply) -> nothing; replies that are not deleted
+    /// (target, reply) -> nothing; replies that are counted
     Replies,
     /// comment -> comment
     Comments,
