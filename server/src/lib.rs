@@ -38,7 +38,7 @@ pub use crate::config::Config;
 use crate::grpc::layers::{self, Rules};
 use crate::grpc::{Drain, Streams};
 use crate::health::Health;
-use crate::janitor::Janitor;
+use crate::janitor::{Janitor, Signing};
 use crate::ports::{Listening, Reserved, Secured};
 use crate::ratelimit::Limits;
 pub use crate::tls::{Error as TlsError, install_provider};
@@ -295,6 +295,7 @@ impl Bound {
             auth: Arc::clone(&parts.auth),
             limits,
             drain: drain.clone(),
+            signing: Signing::default(),
         };
         janitor::spawn(janitor, &mut rounds);
         health.ready().await;
