@@ -3,13 +3,17 @@
 mod import;
 mod show;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand, ValueEnum};
 use social_sdk::{AdminClient, EventId, PostId, v1};
 
 use crate::app::{App, UserRef};
 use crate::args::{AdminAccess, Paging};
-use crate::failure::{Exit, Failure, Result};
-use crate::output::Facts;
+use crate::failure::Result;
+use crate::operator::Operator;
+use crate::output::{Cell, Facts, text};
+use crate::several;
 
 /// `socialctl admin`
 #[derive(Debug, Args)]
@@ -22,25 +26,27 @@ pub(crate) struct Admin {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// How posts get to followers
+    /// Show or change how posts get to followers: push, pull or hybrid
     #[command(subcommand)]
     Policy(Policy),
-    /// Build a user's home timeline anew from truth
-    #[command(after_help = "Examples:\n  socialctl admin rebuild-timeline @ada --admin-token-file data/admin.token")]
+    /// Build a user's home timeline anew from the stored follows and posts
+    #[command(
+        after_help = "Examples:\n  socialctl admin rebuild-timeline @ada --admin-token-file social-data/admin.token"
+    )]
     RebuildTimeline {
         /// `@HANDLE`, `HANDLE`, an id, or `me`
         user: UserRef,
     },
-    /// Count a post's likes, comments and replies anew from truth
+    /// Count a post's likes, comments and replies anew
     #[command(after_help = "Examples:\n  socialctl admin recount-post 2q3k5v7x9z1aa")]
     RecountPost {
         /// Id of the post
         post: PostId,
     },
-    /// Events that were given up
+    /// List, or take up again, events that were given up
     #[command(subcommand)]
     DeadLetters(DeadLetters),
-    /// What the server stores, and what it has in memory and in its queue
+    /// Tell what the server stores, and what it has in memory and in its queue
     #[command(after_help = "Examples:\n  socialctl admin stats\n  socialctl admin stats -o json | jq .pending_events")]
     Stats,
     /// Bring users, posts or follows in from files
@@ -59,10 +65,10 @@ Examples:
   socialctl admin policy set --mode hybrid --celebrity-threshold 5000
   socialctl admin policy set --mode push --etag \"$(socialctl admin policy get -o json | jq -r .etag)\"")]
     Set {
-        /// Push to all, pull from all, or pull from those with many followers only
+        /// push: written to all followers; pull: read when they look; hybrid: pull for authors with many followers only
         #[arg(long, value_enum)]
         mode: Mode,
-        /// Followers from which on `hybrid` pulls
+        /// Authors with so many followers or more are those that `hybrid` pulls from
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         celebrity_threshold: Option<i64>,
         /// Fail when the policy is no longer this version
@@ -99,19 +105,10 @@ Examples:
 
 /// Runs a verb of `admin`.
 pub(crate) async fn run(app: &App, admin: Admin) -> Result<()> {
-    let client = app.admin(&admin.access)?;
-    dispatch(app, &client, admin.verb).await.map_err(explain)
-}
-
-/// What helps users to log in does not help operators.
-pub(crate) fn explain(failure: Failure) -> Failure {
-    if failure.exit() == Exit::Unauthenticated {
-        failure.hint(
-            "give the token of this very server: the file `admin.token` of its data folder, with --admin-token-file",
-        )
-    } else {
-        failure
-    }
+    let operator = Operator::new(app, &admin.access)?;
+    dispatch(app, &operator.client, admin.verb)
+        .await
+        .map_err(|failure| operator.explain(failure))
 }
 
 async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {
@@ -139,10 +136,17 @@ async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {
             // Handles are looked up on the public port: the AdminService knows ids only.
             let id = user.id(&app.client()?).await?;
             let answer = admin.rebuild_timeline(id).await?;
+            let took = Duration::from_millis(answer.elapsed_ms.unsigned_abs());
             let facts = Facts::new(id)
-                .with("user_id", id.as_str())
-                .with("entries", answer.entries);
-            app.output.item(&facts.with("elapsed_ms", answer.elapsed_ms))
+                .shown("user_id", id.as_str(), "user", Cell::plain(user.to_string()))
+                .with("entries", answer.entries)
+                .shown(
+                    "elapsed_ms",
+                    answer.elapsed_ms,
+                    "took",
+                    Cell::plain(text::duration(took)),
+                );
+            app.output.item(&facts)
         }
         Verb::RecountPost { post } => {
             let answer = admin.recount_post(post).await?;
@@ -152,18 +156,15 @@ async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {
             app.list(admin.list_dead_letters(), "dead_letters", &paging).await
         }
         Verb::DeadLetters(DeadLetters::Replay { events }) => {
-            for event in events {
-                admin
-                    .replay_dead_letter(event)
-                    .await
-                    .map_err(|error| Failure::from(error).because(format!("at {event}")))?;
+            several::each("events", &events, async |event| {
+                admin.replay_dead_letter(*event).await?;
                 app.output.item(
-                    &Facts::new(event)
-                        .with("event_id", event.as_str())
+                    &Facts::new(*event)
+                        .labelled("event_id", "event", event.as_str())
                         .with("replayed", true),
-                )?;
-            }
-            Ok(())
+                )
+            })
+            .await
         }
         Verb::Stats => app.output.item(&admin.storage_stats().await?),
         Verb::Import(command) => import::run(app, admin, command).await,

@@ -3,17 +3,16 @@
 use std::fmt;
 use std::fs;
 use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use social_sdk::{AdminClient, Client, ClientBuilder, DEFAULT_ENDPOINT, List, Paged, TryStreamExt as _, UserId, v1};
+use social_sdk::{Client, ClientBuilder, DEFAULT_ENDPOINT, List, Paged, TryStreamExt as _, UserId, v1};
 
-use crate::args::{AdminAccess, Global, Paging};
+use crate::args::{Global, Paging};
 use crate::context::store::{Context, Contexts, DEFAULT_CONTEXT, Store, UserTokens};
 use crate::failure::{Exit, Failure, Result};
+use crate::login::Login;
 use crate::output::{Format, Output, Show};
-
-/// How long admin calls may take unless --deadline says otherwise: a rebuild or a recount works through many rows.
-const ADMIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The state of one run.
 #[derive(Debug)]
@@ -23,6 +22,7 @@ pub(crate) struct App {
     /// The file of contexts.
     pub(crate) contexts: Store,
     global: Global,
+    login: OnceLock<Login>,
 }
 
 /// The context that a command uses.
@@ -48,22 +48,42 @@ impl App {
             output,
             contexts: Store::new(path),
             global,
+            login: OnceLock::new(),
         })
     }
 
-    /// The context that this run uses.
+    /// The context that this run uses, and whom it acts for.
     pub(crate) fn selected(&self) -> Result<Selected> {
+        let mut selected = self.place()?;
+        if let Some(handle) = &self.global.as_user {
+            selected.handle = Some(logged_in(&selected.name, &selected.context, handle)?);
+        }
+        Ok(selected)
+    }
+
+    /// The context that this run uses, whatever --as says: for what makes a login, or needs none.
+    pub(crate) fn place(&self) -> Result<Selected> {
         let contexts = self.contexts.load()?;
         let (name, context) = choose(
             &contexts,
             self.global.context.as_deref(),
             self.global.endpoint.as_deref(),
         )?;
-        let handle = match &self.global.as_user {
-            Some(handle) => Some(logged_in(&name, &context, handle)?),
-            None => context.user.clone(),
-        };
+        let handle = context.user.clone();
         Ok(Selected { name, context, handle })
+    }
+
+    /// What a failure means for the login that was used.
+    pub(crate) fn settle(&self, failure: Failure) -> Failure {
+        match self.login.get() {
+            Some(login) => login.settle(failure),
+            None => failure,
+        }
+    }
+
+    /// The login that this run used, once there was a client for it.
+    pub(crate) fn login(&self) -> Option<&Login> {
+        self.login.get()
     }
 
     /// What --endpoint says.
@@ -71,54 +91,40 @@ impl App {
         self.global.endpoint.as_deref()
     }
 
+    /// What --as says, when it was typed: what the environment says is meant for every command.
+    pub(crate) fn typed_as(&self) -> Option<&str> {
+        self.global.as_user.as_deref().filter(|_| self.global.as_typed)
+    }
+
+    /// Whether --deadline was given.
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.global.deadline.is_some()
+    }
+
     /// A client of the chosen context, for its user if somebody is logged in.
     pub(crate) fn client(&self) -> Result<Client> {
-        let selected = self.selected()?;
-        let builder = self.builder(&selected.context, &selected.context.endpoint)?;
-        let builder = match selected.handle {
-            Some(handle) => builder.token_store(UserTokens::new(self.contexts.clone(), selected.name, handle)),
-            None => builder,
+        let Selected { name, context, handle } = self.selected()?;
+        let builder = self.builder(&context, &context.endpoint)?;
+        let Some(handle) = handle else {
+            return Ok(builder.build()?);
         };
-        Ok(builder.build()?)
+        let tokens = UserTokens::new(self.contexts.clone(), name.clone(), handle.clone());
+        let client = builder.token_store(tokens).build()?;
+        if let Some(credentials) = client.credentials() {
+            self.login.get_or_init(|| Login {
+                store: self.contexts.clone(),
+                context: name,
+                endpoint: context.endpoint,
+                handle,
+                session: credentials.session_id(),
+            });
+        }
+        Ok(client)
     }
 
     /// A client of the chosen context that knows no user.
     pub(crate) fn anonymous(&self, selected: &Selected) -> Result<Client> {
         Ok(self.builder(&selected.context, &selected.context.endpoint)?.build()?)
-    }
-
-    /// A client of the AdminService.
-    pub(crate) fn admin(&self, access: &AdminAccess) -> Result<AdminClient> {
-        let selected = self.selected()?;
-        let endpoint = access
-            .admin_endpoint
-            .as_deref()
-            .or(selected.context.admin_endpoint())
-            .ok_or_else(|| {
-                Failure::usage(format!(
-                    "context {} does not say where the AdminService of {} is",
-                    selected.name, selected.context.endpoint
-                ))
-                .hint(format!(
-                    "name it with --admin-endpoint, or once and for all with `socialctl context set {} --admin-endpoint URL`",
-                    selected.name
-                ))
-            })?;
-        let path = access.admin_token_file.as_ref().or(selected.context.admin_token_file.as_ref()).ok_or_else(|| {
-            Failure::new(Exit::Unauthenticated, "admin commands need the server's admin token").hint(format!(
-                "name the file `admin.token` of the server's data folder with --admin-token-file, or once and for all with \
-                 `socialctl context set {} --admin-token-file FILE`",
-                selected.name
-            ))
-        })?;
-        let token = fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
-        let builder = self.builder(&selected.context, endpoint)?;
-        let builder = if self.global.deadline.is_none() {
-            builder.timeout(ADMIN_DEADLINE)
-        } else {
-            builder
-        };
-        Ok(builder.build_admin(token)?)
     }
 
     /// Where every client of a context begins.
@@ -240,7 +246,7 @@ fn logged_in(name: &str, context: &Context, handle: &str) -> Result<String> {
         Exit::Unauthenticated,
         format!("@{handle} is not logged in in context {name}"),
     )
-    .hint(format!("log in with `socialctl auth login {handle}`")))
+    .hint(format!("log in with `socialctl --context {name} auth login {handle}`")))
 }
 
 /// Host and port of a URL.

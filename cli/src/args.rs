@@ -1,8 +1,10 @@
 //! The command line: nouns, the options that all of them share, and what several nouns take.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::failure::EXIT_CODES;
 use crate::output::{Colour, Format};
@@ -18,17 +20,22 @@ Examples:
   socialctl timeline watch
   socialctl post list @ada --all -o jsonl | jq -r .content
 
-`socialctl NOUN --help` lists the verbs of a noun, `socialctl NOUN VERB --help` has examples of each.";
+`socialctl NOUN --help` lists the verbs of a noun, `socialctl NOUN VERB --help` has examples of each.
+
+The id of a post, a comment or a user stands at the end of its row in a list; -o id prints nothing else.";
 
 const ENVIRONMENT: &str = "\
 Environment:
-  SOCIALCTL_CONFIG    file of contexts, instead of contexts.toml in the user's folder of settings
-  SOCIALCTL_CONTEXT   context to use, as --context
-  SOCIALCTL_ENDPOINT  server to use, as --endpoint
-  SOCIALCTL_AS        login to use, as --as
-  SOCIALCTL_OUTPUT    format, as --output
-  SOCIALCTL_PASSWORD  password, for scripts that have no terminal and cannot use --password-stdin
-  NO_COLOR            no colours";
+  SOCIALCTL_CONFIG            file of contexts, as --config
+  SOCIALCTL_CONTEXT           context to use, as --context
+  SOCIALCTL_ENDPOINT          server to use, as --endpoint
+  SOCIALCTL_AS                login to use, as --as
+  SOCIALCTL_OUTPUT            format, as --output
+  SOCIALCTL_ADMIN_ENDPOINT    URL of the AdminService, as --admin-endpoint
+  SOCIALCTL_ADMIN_TOKEN_FILE  file of the admin token, as --admin-token-file
+  SOCIALCTL_PASSWORD          password, for scripts that cannot use --password-stdin
+  SOCIALCTL_NEW_PASSWORD      the new password of `auth change-password`, likewise
+  NO_COLOR                    no colours";
 
 fn after_help() -> String {
     format!("{EXAMPLES}\n\n{ENVIRONMENT}\n\n{EXIT_CODES}")
@@ -45,11 +52,22 @@ pub(crate) struct Cli {
     pub(crate) noun: Noun,
 }
 
+impl Cli {
+    /// Reads the command line. Fails with what is to be printed, help included.
+    pub(crate) fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        cli.global.as_typed = matches.value_source("as_user") == Some(ValueSource::CommandLine);
+        Ok(cli)
+    }
+}
+
 /// Options that every command takes, in front of the noun or behind the verb.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// How results are written: table, json, jsonl (an object a line, as they come) or id
+    /// How results are written: table (in a pipe: values with tabs between), json, jsonl (an object a line, as they come) or id
     #[arg(
         long,
         short,
@@ -64,10 +82,10 @@ pub(crate) struct Global {
     /// Context to use instead of the current one
     #[arg(long, global = true, value_name = "NAME", env = "SOCIALCTL_CONTEXT", hide_env = true)]
     pub(crate) context: Option<String>,
-    /// Server to use: the context that has this URL, or a new one for it
+    /// Server to use: the context that has this URL, or a new one that is kept once you log in
     #[arg(long, global = true, value_name = "URL", env = "SOCIALCTL_ENDPOINT", hide_env = true, value_parser = context::url)]
     pub(crate) endpoint: Option<String>,
-    /// Act for another user who is logged in in the context
+    /// Act as another login of the context; `auth login` and `auth register` ignore it
     #[arg(
         long = "as",
         global = true,
@@ -76,10 +94,13 @@ pub(crate) struct Global {
         hide_env = true
     )]
     pub(crate) as_user: Option<String>,
-    /// File of contexts
+    /// Whether --as was typed, and not taken from the environment.
+    #[arg(skip)]
+    pub(crate) as_typed: bool,
+    /// File of contexts; `context list` tells where it is
     #[arg(long, global = true, value_name = "FILE", env = "SOCIALCTL_CONFIG", hide_env = true)]
     pub(crate) config: Option<PathBuf>,
-    /// Seconds that a call may take, retries included
+    /// Seconds that a call may take, retries included; 10 when left out, 30 for admin calls
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) deadline: Option<u64>,
     /// When output has colours: auto, always or never
@@ -138,13 +159,13 @@ pub(crate) enum Noun {
 /// Which part of a list.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Paging {
-    /// Items a page; the server has a default and a maximum for each list
+    /// Items per page; the server has a default and a maximum for each list
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) page_size: Option<u32>,
-    /// Go on behind the page that came with this token
+    /// Go on after the page that printed this token
     #[arg(long, value_name = "TOKEN")]
     pub(crate) page_token: Option<String>,
-    /// All pages
+    /// Read all pages
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -153,10 +174,10 @@ pub(crate) struct Paging {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Admin options")]
 pub(crate) struct AdminAccess {
-    /// URL of the AdminService, instead of the context's
+    /// URL of the AdminService, instead of the context's; that is by default the port behind the server's on this machine
     #[arg(long, global = true, value_name = "URL", env = "SOCIALCTL_ADMIN_ENDPOINT", value_parser = context::url)]
     pub(crate) admin_endpoint: Option<String>,
-    /// File that holds the admin token (`admin.token` in the server's data folder), instead of the context's
+    /// File that holds the admin token (`social-data/admin.token`, or `social-dev/admin.token` in dev mode), instead of the context's
     #[arg(long, global = true, value_name = "FILE", env = "SOCIALCTL_ADMIN_TOKEN_FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
 }
@@ -164,7 +185,6 @@ pub(crate) struct AdminAccess {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -2,13 +2,13 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use social_sdk::{Client, Credentials, SessionId, v1};
+use social_sdk::{Client, SessionId, v1};
 
 use crate::app::{App, Selected, UserRef, plain_handle};
 use crate::args::Paging;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::wire::Wire;
-use crate::output::{Cell, Column, Facts, Now, Show, text};
+use crate::output::{Cell, Column, Facts, Now, Show};
 use crate::password::PasswordSource;
 
 /// Verbs of `auth`.
@@ -16,12 +16,18 @@ use crate::password::PasswordSource;
 pub(crate) enum Command {
     /// Make an account and log in
     #[command(after_help = "\
+The new user is the current one of the context from then on. The password is asked for, unless it comes by --password-stdin or \
+SOCIALCTL_PASSWORD.
+
 Examples:
   socialctl auth register alice --display-name 'Alice L.'
   printf '%s\\n' \"$PASSWORD\" | socialctl auth register alice --password-stdin")]
     Register(Register),
     /// Log in; several users can be logged in at once
     #[command(after_help = "\
+Who logs in is the current user of the context from then on. The password is asked for, unless it comes by --password-stdin or \
+SOCIALCTL_PASSWORD.
+
 Examples:
   socialctl auth login ada
   socialctl auth login grace      # grace is the current user now
@@ -30,7 +36,7 @@ Examples:
     /// End the session, here and on the server
     #[command(after_help = "Examples:\n  socialctl auth logout\n  socialctl --as grace auth logout")]
     Logout,
-    /// Who is logged in
+    /// Show who is logged in
     #[command(after_help = "Examples:\n  socialctl auth whoami\n  socialctl auth whoami -o id")]
     Whoami,
     /// List your open sessions
@@ -44,6 +50,9 @@ Examples:
     },
     /// Change your password; all your other sessions end
     #[command(after_help = "\
+Both passwords are asked for, unless they come by --password-stdin, the current one first and the new one in a second line, or by \
+SOCIALCTL_PASSWORD and SOCIALCTL_NEW_PASSWORD.
+
 Examples:
   socialctl auth change-password
   printf '%s\\n%s\\n' \"$OLD\" \"$NEW\" | socialctl auth change-password --password-stdin")]
@@ -99,7 +108,7 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<()> {
 }
 
 async fn register(app: &App, args: Register) -> Result<()> {
-    let selected = app.selected()?;
+    let selected = app.place()?;
     let client = app.anonymous(&selected)?;
     let password = args.password.fresh().await?;
     let call = client
@@ -119,7 +128,7 @@ async fn register(app: &App, args: Register) -> Result<()> {
 }
 
 async fn login(app: &App, args: Login) -> Result<()> {
-    let selected = app.selected()?;
+    let selected = app.place()?;
     let client = app.anonymous(&selected)?;
     let password = args.password.current().await?;
     let user = client
@@ -155,27 +164,28 @@ fn keep(app: &App, selected: &Selected, client: &Client) -> Result<()> {
 async fn logout(app: &App) -> Result<()> {
     let selected = app.selected()?;
     let client = app.client()?;
-    let handle = client
-        .credentials()
-        .as_ref()
-        .map(Credentials::handle)
-        .map(str::to_owned);
-    let Some(handle) = handle else {
+    let Some(login) = app.login() else {
         return Err(Failure::new(
             Exit::Unauthenticated,
             format!("nobody is logged in in context {}", selected.name),
         ));
     };
-    client.auth().logout().await?;
+    let ended = match client.auth().logout().await {
+        Ok(()) => "is logged out at",
+        // There is nothing left to end; a login that cannot be used must not be kept against the user's will either.
+        Err(error) if error.is_logged_out() => "is forgotten here; there was no such session any more at",
+        Err(error) => return Err(error.into()),
+    };
+    login.forget()?;
     app.contexts.update(|contexts| {
         if let Some(context) = contexts.contexts.get_mut(&selected.name) {
-            context.users.remove(&handle);
-            context.user.take_if(|user| *user == handle);
+            let users = &context.users;
+            context.user.take_if(|user| !users.contains_key(user));
         }
         Ok(())
     })?;
     app.output
-        .note(&format!("@{handle} is logged out at {}", selected.context.endpoint))
+        .note(&format!("@{} {ended} {}", login.handle, selected.context.endpoint))
 }
 
 async fn whoami(app: &App) -> Result<()> {
@@ -199,7 +209,7 @@ async fn revoke(app: &App, session: SessionId) -> Result<()> {
     client.auth().revoke_session(session).await?;
     app.output.item(
         &Facts::new(session)
-            .with("session_id", session.as_str())
+            .labelled("session_id", "session", session.as_str())
             .with("revoked", true),
     )
 }
@@ -214,8 +224,8 @@ async fn change_password(app: &App, source: PasswordSource) -> Result<()> {
     let revoked = client.auth().change_password(current_password, new_password).await?;
     app.output.item(
         &Facts::new(revoked.to_string())
-            .with("password_changed", true)
-            .with("revoked_sessions", revoked),
+            .labelled("password_changed", "password changed", true)
+            .labelled("revoked_sessions", "other sessions ended", revoked),
     )
 }
 
@@ -249,12 +259,11 @@ impl Show for v1::Session {
     }
 
     fn row(&self, now: Now) -> Vec<Cell> {
-        let age = |seconds: Option<i64>| Cell::dim(seconds.map(|seconds| text::age(now, seconds)).unwrap_or_default());
         vec![
             Cell::strong(&self.device_name),
-            age(self.create_time.map(|time| time.seconds)),
-            age(self.last_refresh_time.map(|time| time.seconds)),
-            age(self.expire_time.map(|time| time.seconds)),
+            Cell::age(now, self.create_time),
+            Cell::age(now, self.last_refresh_time),
+            Cell::age(now, self.expire_time),
             Cell::yes_no(self.current),
             Cell::dim(&self.id),
         ]

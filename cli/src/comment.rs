@@ -1,5 +1,7 @@
 //! `comment`: comments on posts, and replies to them.
 
+use std::time::SystemTime;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use social_sdk::{CommentId, PostId, Uuid, v1};
@@ -7,9 +9,10 @@ use social_sdk::{CommentId, PostId, Uuid, v1};
 use crate::app::App;
 use crate::args::Paging;
 use crate::content;
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::Result;
 use crate::output::wire::Wire;
 use crate::output::{Cell, Column, Facts, Now, Output, Show, text};
+use crate::several;
 use crate::user::at;
 
 /// Verbs of `comment`.
@@ -19,7 +22,7 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   socialctl comment create 2q3k5v7x9z1aa 'Well said'
-  socialctl comment create 2q3k5v7x9z1aa 'Thank you' --parent 2q3k5v7x9z1bb
+  socialctl comment create 2q3k5v7x9z1aa 'Thank you' --reply-to 2q3k5v7x9z1bb
   fortune | socialctl comment create 2q3k5v7x9z1aa -")]
     Create(Create),
     /// Change the text of a comment of yours
@@ -49,13 +52,13 @@ Examples:
     #[command(after_help = "\
 Examples:
   socialctl comment list 2q3k5v7x9z1aa
-  socialctl comment list 2q3k5v7x9z1aa --parent 2q3k5v7x9z1bb --all")]
+  socialctl comment list 2q3k5v7x9z1aa --reply-to 2q3k5v7x9z1bb --all")]
     List {
         /// Id of the post
         post: PostId,
-        /// Id of the comment whose replies to list
-        #[arg(long, value_name = "COMMENT")]
-        parent: Option<CommentId>,
+        /// Id of a comment: list the replies to it instead
+        #[arg(long, alias = "parent", value_name = "COMMENT")]
+        reply_to: Option<CommentId>,
         #[command(flatten)]
         paging: Paging,
     },
@@ -79,8 +82,8 @@ pub(crate) struct Create {
     #[arg(value_name = "TEXT|-")]
     text: String,
     /// Id of the comment on the same post to reply to
-    #[arg(long, value_name = "COMMENT")]
-    parent: Option<CommentId>,
+    #[arg(long, alias = "parent", value_name = "COMMENT")]
+    reply_to: Option<CommentId>,
     /// Key of this comment: the same key with the same text makes no second comment, for 48 hours
     #[arg(long, value_name = "UUID")]
     request_id: Option<Uuid>,
@@ -92,8 +95,8 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<()> {
     match command {
         Command::Create(args) => {
             let mut call = comments.create(args.post, content::read(args.text).await?);
-            if let Some(parent) = args.parent {
-                call = call.parent(parent);
+            if let Some(comment) = args.reply_to {
+                call = call.parent(comment);
             }
             if let Some(request_id) = args.request_id {
                 call = call.request_id(request_id);
@@ -116,17 +119,15 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<()> {
             } else {
                 call.await?
             };
+            let deleted = Cell::age(SystemTime::now(), time);
             let time = time.map(|time| time.to_string());
-            app.output.item(
-                &Facts::new(comment)
-                    .with("comment_id", comment.as_str())
-                    .with("delete_time", time),
-            )
+            let facts = Facts::new(comment).labelled("comment_id", "comment", comment.as_str());
+            app.output.item(&facts.shown("delete_time", time, "deleted", deleted))
         }
-        Command::List { post, parent, paging } => {
+        Command::List { post, reply_to, paging } => {
             let list = comments.list(post);
-            let list = if let Some(parent) = parent {
-                list.parent(parent)
+            let list = if let Some(comment) = reply_to {
+                list.parent(comment)
             } else {
                 list
             };
@@ -140,18 +141,11 @@ async fn get(app: &App, ids: &[CommentId]) -> Result<()> {
     let answer = app.client()?.comments().batch_get(ids).await?;
     match (answer.comments.as_slice(), answer.not_found_ids.as_slice()) {
         ([comment], []) if ids.len() == 1 => app.output.item(comment),
-        ([], missing) => Err(Failure::new(
-            Exit::NotFound,
-            format!("no such comment: {}", missing.join(" ")),
-        )),
+        ([], missing) => several::all_there("comment", missing),
         (comments, missing) => {
             let more = vec![("not_found_ids", missing.into())];
             app.output.list_with("comments", comments, "", more)?;
-            if missing.is_empty() {
-                Ok(())
-            } else {
-                app.output.note(&format!("no such comment: {}", missing.join(" ")))
-            }
+            several::all_there("comment", missing)
         }
     }
 }
@@ -194,11 +188,7 @@ impl Show for v1::Comment {
             Cell::strong(at(self.author.as_ref())),
             text,
             Cell::number(self.reply_count),
-            Cell::dim(
-                self.create_time
-                    .map(|time| text::age(now, time.seconds))
-                    .unwrap_or_default(),
-            ),
+            Cell::age(now, self.create_time),
             Cell::dim(&self.id),
         ]
     }

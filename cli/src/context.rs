@@ -19,8 +19,10 @@ pub(crate) enum Command {
     /// List all contexts
     #[command(after_help = "Examples:\n  socialctl context list\n  socialctl context list -o id")]
     List,
-    /// Make a context the current one, or another login of it
-    #[command(after_help = "Examples:\n  socialctl context use staging\n  socialctl context use default --user grace")]
+    /// Make a context the current one, and with --user choose among its logins
+    #[command(
+        after_help = "Examples:\n  socialctl context use staging\n  socialctl context use default --user grace    # --as grace does the same"
+    )]
     Use {
         /// Name of the context
         name: String,
@@ -28,12 +30,17 @@ pub(crate) enum Command {
         #[arg(long, value_name = "HANDLE")]
         user: Option<String>,
     },
-    /// Make a context, or change one; --endpoint is the URL of its server, and a new one forgets logins and admin access
+    /// Make a context, or change one
     #[command(visible_alias = "add")]
     #[command(after_help = "\
+--endpoint is the URL of the server. Another URL than before forgets the logins and the admin access of the context.
+
+Without --admin-endpoint, admin calls of a server on this machine go to the port behind its own: 50052 for one at 50051. For a server \
+elsewhere it must be named. `socialctl context show` tells where they go.
+
 Examples:
   socialctl context set staging --endpoint https://social.example --ca-file ca.pem --use
-  socialctl context set default --admin-token-file data/admin.token")]
+  socialctl context set default --admin-token-file social-data/admin.token")]
     Set(Set),
     /// Forget a context with its logins; the sessions go on at the server until they end
     #[command(after_help = "Examples:\n  socialctl context delete staging")]
@@ -58,10 +65,10 @@ pub(crate) struct Set {
     /// PEM file of certificates to trust instead of the system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// URL of the server's AdminService
+    /// URL of the server's AdminService, where it is not the port behind the server's
     #[arg(long, value_name = "URL", value_parser = url)]
     admin_endpoint: Option<String>,
-    /// File that holds the admin token
+    /// File that holds the admin token: `admin.token` of the server's data folder
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
     /// Make it the current one
@@ -102,7 +109,10 @@ pub(crate) fn url(text: &str) -> Result<String, String> {
 pub(crate) fn run(app: &App, command: Command) -> Result<()> {
     match command {
         Command::List => list(app),
-        Command::Use { name, user } => make_current(app, &name, user.as_deref()),
+        Command::Use { name, user } => {
+            let user = one_user(user.as_deref(), app.typed_as())?;
+            make_current(app, &name, user)
+        }
         Command::Set(args) => set(app, args),
         Command::Delete { name } => delete(app, &name),
         Command::Show { name: Some(name) } => {
@@ -129,6 +139,16 @@ fn list(app: &App) -> Result<()> {
         .collect();
     app.output.list("contexts", &shown, "")?;
     app.output.note(&format!("kept in {}", app.contexts.path().display()))
+}
+
+/// Both options name the login to act for from now on.
+fn one_user<'a>(user: Option<&'a str>, typed_as: Option<&'a str>) -> Result<Option<&'a str>> {
+    match (user, typed_as) {
+        (Some(user), Some(other)) if plain_handle(user) != plain_handle(other) => {
+            Err(Failure::usage("--user and --as name two users").hint("leave one of them out"))
+        }
+        _ => Ok(user.or(typed_as)),
+    }
 }
 
 fn make_current(app: &App, name: &str, user: Option<&str>) -> Result<()> {
@@ -213,6 +233,8 @@ struct Shown {
     endpoint: String,
     ca_file: Option<PathBuf>,
     admin_endpoint: Option<String>,
+    #[serde(skip)]
+    admin_by_default: bool,
     admin_token_file: Option<PathBuf>,
     user: Option<String>,
     users: Vec<String>,
@@ -225,10 +247,21 @@ impl Shown {
             current: contexts.current() == name,
             endpoint: context.endpoint.clone(),
             ca_file: context.ca_file.clone(),
-            admin_endpoint: context.admin_endpoint().map(str::to_owned),
+            admin_endpoint: context.admin_endpoint(),
+            admin_by_default: context.admin_endpoint.is_none(),
             admin_token_file: context.admin_token_file.clone(),
             user: context.user.clone(),
             users: context.users.keys().cloned().collect(),
+        }
+    }
+
+    fn admin(&self) -> Cell {
+        match &self.admin_endpoint {
+            Some(url) if self.admin_by_default => {
+                Cell::plain(format!("{url} (by default: the port behind the server's)"))
+            }
+            Some(url) => Cell::plain(url),
+            None => Cell::dim("-"),
         }
     }
 
@@ -280,10 +313,7 @@ impl Show for Shown {
             ("current", Cell::yes_no(self.current)),
             ("endpoint", Cell::plain(&self.endpoint)),
             ("ca file", path(&self.ca_file)),
-            (
-                "admin endpoint",
-                self.admin_endpoint.as_ref().map_or_else(|| Cell::dim("-"), Cell::plain),
-            ),
+            ("admin endpoint", self.admin()),
             ("admin token file", path(&self.admin_token_file)),
             (
                 "user",

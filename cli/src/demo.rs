@@ -9,13 +9,14 @@ use futures::stream;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use social_demo::World;
-use social_sdk::{AdminClient, Client, Import, Importable, Reason, RetryPolicy, Timestamp, Uuid, v1};
+use social_sdk::{Client, Import, Importable, Reason, RetryPolicy, Timestamp, Uuid, v1};
 
 use crate::app::App;
 use crate::args::AdminAccess;
 use crate::failure::{Exit, Failure, Result};
+use crate::operator::Operator;
 use crate::output::{Cell, Column, Now, Show, text};
-use crate::{admin, progress};
+use crate::progress;
 
 /// `socialctl demo`
 #[derive(Debug, Args)]
@@ -30,12 +31,12 @@ pub(crate) struct Demo {
 enum Verb {
     /// Make a world: people of ten languages, follows by a power law, posts, threads of comments, likes
     #[command(after_help = "\
-The same seed and number of people make the same world. People, follows and posts come in by the AdminService, comments and likes by
-some of the people, who are logged in for it with the password of the demonstration, and out again. Cut short, it goes on where it
+The same seed and number of people make the same world. People, follows and posts come in by the AdminService, comments and likes by \
+some of the people, who are logged in for it with the password of the demonstration, and out again. Cut short, it goes on where it \
 stopped when it is run again with the same numbers.
 
 Examples:
-  socialctl demo seed --users 1000 --admin-token-file data/admin.token
+  socialctl demo seed --users 1000 --admin-token-file social-data/admin.token
   socialctl demo seed --users 10000 --seed 7
   socialctl auth login ada        # password: analytical-engine-1843")]
     Seed(Seed),
@@ -47,10 +48,10 @@ struct Seed {
     /// How many people
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     users: u32,
-    /// Which world
+    /// Seed of the world: the same one makes the same people and posts
     #[arg(long, value_name = "S", default_value_t = 42)]
     seed: u64,
-    /// How many of the people can be logged in, and write the comments and likes
+    /// How many of the people have a password, and write the comments and likes
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(2..=100))]
     active: u32,
     /// How many comments at most
@@ -64,10 +65,10 @@ struct Seed {
 /// Runs a verb of `demo`.
 pub(crate) async fn run(app: &App, demo: Demo) -> Result<()> {
     let Verb::Seed(args) = demo.verb;
-    let admin = app.admin(&demo.access)?;
+    let operator = Operator::new(app, &demo.access)?;
     // Many calls share one budget of retries, and the rate limit of one address: it is waited for, not given up on.
     let policy = RetryPolicy::default().max_attempts(20).budget(1.0, 1_000, 1_000.0);
-    let selected = app.selected()?;
+    let selected = app.place()?;
     let client = app
         .builder(&selected.context, &selected.context.endpoint)?
         .retry(policy)
@@ -75,7 +76,7 @@ pub(crate) async fn run(app: &App, demo: Demo) -> Result<()> {
         .build()?;
     let seeding = Seeding {
         app,
-        admin,
+        operator,
         client,
         world: World::new(args.seed, args.users),
         args,
@@ -87,7 +88,7 @@ pub(crate) async fn run(app: &App, demo: Demo) -> Result<()> {
 /// A world on its way to a server.
 struct Seeding<'a> {
     app: &'a App,
-    admin: AdminClient,
+    operator: Operator,
     client: Client,
     world: World,
     args: Seed,
@@ -122,8 +123,13 @@ impl Seeding<'_> {
     /// What ages count back from, in Unix milliseconds: when this world was begun. A rerun reads it from the age of the first person, so
     /// that it goes on with the same world. Refused where the world is new and its people would meet others of their names.
     async fn begun_ms(&self) -> Result<i64> {
-        let begun = self.admin.import_users(self.import_id(Part::Users)).progress().await;
-        let is_new = begun.map_err(|error| admin::explain(error.into()))?.is_none();
+        let begun = self
+            .operator
+            .client
+            .import_users(self.import_id(Part::Users))
+            .progress()
+            .await;
+        let is_new = begun.map_err(|error| self.operator.explain(error.into()))?.is_none();
         let first = self.world.handle(social_demo::ADA);
         match self.client.users().get_by_handle(&first).await {
             Ok(_) if is_new => Err(taken(&format!("there is a @{first} already, who is not of this world"))),
@@ -151,7 +157,7 @@ impl Seeding<'_> {
             },
             create_time: Some(back(begun_ms, user.age)),
         });
-        let import = self.admin.import_users(self.import_id(Part::Users));
+        let import = self.operator.client.import_users(self.import_id(Part::Users));
         let stage = self.import("people", self.world.size() as usize, import, items).await?;
         match stage.rejected {
             0 => Ok(stage),
@@ -172,7 +178,7 @@ impl Seeding<'_> {
         self.import(
             "follows",
             total,
-            self.admin.import_follows(self.import_id(Part::Follows)),
+            self.operator.client.import_follows(self.import_id(Part::Follows)),
             items,
         )
         .await
@@ -192,7 +198,7 @@ impl Seeding<'_> {
         self.import(
             "posts",
             total,
-            self.admin.import_posts(self.import_id(Part::Posts)),
+            self.operator.client.import_posts(self.import_id(Part::Posts)),
             items,
         )
         .await
@@ -212,7 +218,7 @@ impl Seeding<'_> {
         let done = import
             .run(stream::iter(items))
             .await
-            .map_err(|error| admin::explain(error.into()))?;
+            .map_err(|error| self.operator.explain(error.into()))?;
         bar.finish_and_clear();
         Ok(Stage {
             what,

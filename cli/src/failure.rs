@@ -37,7 +37,7 @@ pub(crate) enum Exit {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  done
-    1  internal: a fault of the server or of socialctl, or some of many items failed
+    1  internal: a fault of the server or of socialctl, or failures of several kinds
     2  usage: the command line or a value in it is wrong
     3  unauthenticated: log in first, or again
     4  permission denied: not yours, or a block stands between
@@ -45,7 +45,9 @@ Exit codes:
     6  conflict: it exists already, was changed meanwhile, or its state does not allow this
     7  exhausted: a rate limit or a maximum was reached
     8  unavailable: the server does not answer, or not in time
-  130  interrupted by Ctrl-C";
+  130  interrupted by Ctrl-C
+
+A command about several things tries them all. Where those that failed did so for one reason, it ends with the code of that reason.";
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -54,6 +56,7 @@ pub(crate) struct Failure {
     what: String,
     why: Vec<String>,
     hint: Option<String>,
+    reason: Option<Reason>,
 }
 
 /// What commands return.
@@ -67,6 +70,7 @@ impl Failure {
             what: what.into(),
             why: Vec::new(),
             hint: None,
+            reason: None,
         }
     }
 
@@ -90,6 +94,26 @@ impl Failure {
     /// The reader of our output went away: nothing to say, and nothing went wrong.
     fn quiet() -> Self {
         Self::new(Exit::Ok, String::new())
+    }
+
+    /// What went wrong, in a line.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What to do next, if anybody knows.
+    pub(crate) fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// There is nothing to say about it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.what.is_empty()
+    }
+
+    /// The server's reason, where it refused a call.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.reason
     }
 
     /// What the process ends with.
@@ -170,12 +194,13 @@ impl From<&Error> for Failure {
             ));
         }
         if let Some(delay) = error.retry_delay() {
-            failure = failure.because(format!("the server asks to wait {:.1} s", delay.as_secs_f64()));
+            failure = failure.because(format!("the server asks to wait {}", text::duration(delay)));
         }
         if error.is_unknown_outcome() {
             failure =
                 failure.because("no answer came: if this was to change something, it may have happened all the same");
         }
+        failure.reason = Some(error.reason());
         failure.hint = hint_of(error).map(str::to_owned);
         failure
     }
@@ -209,7 +234,9 @@ fn hint_of(error: &Error) -> Option<&'static str> {
         }
         Reason::CursorInvalid => "a cursor is good for the same user and filters only: start again without --cursor",
         Reason::RequestIdReused => "leave --request-id out, or give a new one",
-        Reason::UserNotFound => "check the handle; `socialctl user get @HANDLE` tells whether it exists",
+        Reason::UserNotFound => {
+            "check the spelling, and with `socialctl context show` the server; `socialctl graph following` lists whom you follow"
+        }
         Reason::PostNotFound => {
             "it may be deleted, or not visible to you: `socialctl post list @AUTHOR` lists what you can see"
         }
@@ -250,7 +277,9 @@ fn hint_of(error: &Error) -> Option<&'static str> {
         Reason::DeadlineExceeded => "try again; --deadline SECONDS waits for longer",
         Reason::StoreUnavailable | Reason::ShuttingDown => "try again in a moment",
         Reason::Internal => "the server's log tells more",
-        Reason::Unimplemented => "the server is older than this socialctl",
+        Reason::Unimplemented => {
+            "the server is older than this socialctl, or this is not its public port: `socialctl context show` tells which one is used"
+        }
         _ => return origin_hint(error),
     };
     Some(hint)

@@ -93,16 +93,20 @@ pub(crate) fn check(status: &v1::GetFanoutStatusResponse) -> Result<()> {
     )))
 }
 
+fn lag(status: &v1::GetFanoutStatusResponse) -> String {
+    text::duration(Duration::from_millis(status.lag_ms.unsigned_abs()))
+}
+
 /// Where a fan-out stands, in a line.
 pub(crate) fn summary(status: &v1::GetFanoutStatusResponse) -> String {
     let state = text::enum_name(status.state().as_str_name(), "FANOUT_STATE_");
     let mode = text::enum_name(status.mode().as_str_name(), "FANOUT_MODE_");
     format!(
-        "{state} by {mode}: {} delivered, {} skipped, {} pending, {} ms",
+        "{state} by {mode}: {} delivered, {} skipped, {} pending, after {}",
         text::number(status.delivered),
         text::number(status.skipped),
         text::number(status.pending),
-        text::number(status.lag_ms),
+        lag(status),
     )
 }
 
@@ -134,7 +138,7 @@ impl Show for v1::GetFanoutStatusResponse {
             ("delivered", Cell::number(self.delivered)),
             ("skipped", Cell::number(self.skipped)),
             ("pending", Cell::number(self.pending)),
-            ("lag", Cell::plain(format!("{} ms", text::number(self.lag_ms)))),
+            ("lag", Cell::plain(lag(self))),
             ("attempts failed", Cell::number(self.attempts)),
         ];
         let rest = [

@@ -8,9 +8,9 @@ use crate::app::{App, UserRef};
 use crate::args::Paging;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::wire::{Page, Wire};
-use crate::output::{Cell, Column, Format, Now, Show, pretty, text};
-use crate::progress;
-use crate::user::{Named, at};
+use crate::output::{Cell, Column, Format, Now, Show, pretty};
+use crate::user::{Named, since};
+use crate::{progress, several};
 
 /// Verbs of `graph`.
 #[derive(Debug, Subcommand)]
@@ -111,22 +111,21 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<()> {
     }
 }
 
-/// Makes the change for each user in turn; the first failure ends it, and says with whom.
+/// Makes the change for each user in turn.
 async fn change<M: Mutation>(
     app: &App,
     client: &Client,
     others: &Others,
     call: impl Fn(UserId) -> Call<M, v1::Relationship>,
 ) -> Result<()> {
-    for user in &others.users {
-        let outcome = async { Ok(call(user.id(client).await?).await?) }.await;
-        let relationship = outcome.map_err(|failure: Failure| failure.because(format!("about {user}")))?;
+    several::each("users", &others.users, async |user| {
+        let relationship = call(user.id(client).await?).await?;
         app.output.item(&Named {
             handle: user.to_string(),
             relationship,
-        })?;
-    }
-    Ok(())
+        })
+    })
+    .await
 }
 
 async fn export(app: &App, client: &Client, user: &UserRef, cursor: Option<String>) -> Result<()> {
@@ -185,15 +184,10 @@ fn cut_short(error: &social_sdk::Error, behind: &str, lines: bool) -> Failure {
 }
 
 impl Show for v1::GraphEdge {
-    const COLUMNS: &'static [Column] = &[
-        Column::name("HANDLE"),
-        Column::text("NAME"),
-        Column::fixed("SINCE"),
-        Column::fixed("ID"),
-    ];
+    const COLUMNS: &'static [Column] = since::COLUMNS;
 
     fn id(&self) -> String {
-        self.user.as_ref().map(|user| user.id.clone()).unwrap_or_default()
+        since::id(self.user.as_ref())
     }
 
     fn wire(&self) -> impl Serialize {
@@ -201,27 +195,10 @@ impl Show for v1::GraphEdge {
     }
 
     fn row(&self, now: Now) -> Vec<Cell> {
-        let name = self
-            .user
-            .as_ref()
-            .map(|user| user.display_name.clone())
-            .unwrap_or_default();
-        vec![
-            Cell::strong(at(self.user.as_ref())),
-            Cell::plain(name),
-            Cell::dim(
-                self.create_time
-                    .map(|time| text::age(now, time.seconds))
-                    .unwrap_or_default(),
-            ),
-            Cell::dim(self.id()),
-        ]
+        since::row(self.user.as_ref(), self.create_time, now)
     }
 
     fn card(&self, now: Now) -> Vec<(&'static str, Cell)> {
-        ["handle", "name", "since", "id"]
-            .into_iter()
-            .zip(self.row(now))
-            .collect()
+        since::card(self.user.as_ref(), self.create_time, now)
     }
 }

@@ -12,7 +12,8 @@ use crate::failure::Result;
 use crate::output::wire::Wire;
 use crate::output::{Cell, Column, Facts, Format, Now, Show, compact, pretty, text};
 use crate::post::counts_line;
-use crate::user::at;
+use crate::several;
+use crate::user::since;
 use crate::watch::{Until, note_connected, note_reconnecting, reconnecting_json};
 
 /// Verbs of `like`.
@@ -50,7 +51,9 @@ pub(crate) enum Command {
         paging: Paging,
     },
     /// Show the counts of posts
-    #[command(after_help = "Examples:\n  socialctl like counts 2q3k5v7x9z1aa 2q3k5v7x9z1bb -o json")]
+    #[command(
+        after_help = "Posts that are not there, or hidden from you, are told, and make it end with 5.\n\nExamples:\n  socialctl like counts 2q3k5v7x9z1aa 2q3k5v7x9z1bb -o json"
+    )]
     Counts {
         /// 1 to 100 ids of posts
         #[arg(required = true, num_args = 1..=100)]
@@ -94,7 +97,7 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<()> {
             let answer = likes.batch_get_counts(&posts).await?;
             let more = vec![("not_found_ids", answer.not_found_ids.as_slice().into())];
             app.output.list_with("counts", &answer.counts, "", more)?;
-            note_missing(app, &answer.not_found_ids)
+            several::all_there("post", &answer.not_found_ids)
         }
         Command::Watch { posts, until } => {
             let events = likes.subscribe_counts(&posts);
@@ -111,13 +114,12 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<()> {
 
 fn liked(app: &App, post: PostId, liked: bool, counts: Option<v1::PostCounts>) -> Result<()> {
     let counts = counts.unwrap_or_default();
-    let facts = Facts::new(post).with("post_id", post.as_str()).with("liked", liked);
-    match app.output.format() {
-        Format::Table => app.output.item(&facts.with("counts", counts_line(&counts))),
-        _ => app
-            .output
-            .item(&facts.with("counts", serde_json::to_value(Wire(&counts)).unwrap_or_default())),
-    }
+    let value = serde_json::to_value(Wire(&counts)).unwrap_or_default();
+    let facts = Facts::new(post)
+        .labelled("post_id", "post", post.as_str())
+        .with("liked", liked)
+        .shown("counts", value, "counts", Cell::plain(counts_line(&counts)));
+    app.output.item(&facts)
 }
 
 fn note_missing(app: &App, ids: &[String]) -> Result<()> {
@@ -191,15 +193,10 @@ impl Serialize for Named<'_> {
 }
 
 impl Show for v1::PostLiker {
-    const COLUMNS: &'static [Column] = &[
-        Column::name("HANDLE"),
-        Column::text("NAME"),
-        Column::fixed("SINCE"),
-        Column::fixed("ID"),
-    ];
+    const COLUMNS: &'static [Column] = since::COLUMNS;
 
     fn id(&self) -> String {
-        self.user.as_ref().map(|user| user.id.clone()).unwrap_or_default()
+        since::id(self.user.as_ref())
     }
 
     fn wire(&self) -> impl Serialize {
@@ -207,28 +204,11 @@ impl Show for v1::PostLiker {
     }
 
     fn row(&self, now: Now) -> Vec<Cell> {
-        let name = self
-            .user
-            .as_ref()
-            .map(|user| user.display_name.clone())
-            .unwrap_or_default();
-        vec![
-            Cell::strong(at(self.user.as_ref())),
-            Cell::plain(name),
-            Cell::dim(
-                self.create_time
-                    .map(|time| text::age(now, time.seconds))
-                    .unwrap_or_default(),
-            ),
-            Cell::dim(self.id()),
-        ]
+        since::row(self.user.as_ref(), self.create_time, now)
     }
 
     fn card(&self, now: Now) -> Vec<(&'static str, Cell)> {
-        ["handle", "name", "since", "id"]
-            .into_iter()
-            .zip(self.row(now))
-            .collect()
+        since::card(self.user.as_ref(), self.create_time, now)
     }
 }
 

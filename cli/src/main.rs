@@ -13,10 +13,13 @@ mod failure;
 mod fanout;
 mod graph;
 mod like;
+mod login;
+mod operator;
 mod output;
 mod password;
 mod post;
 mod progress;
+mod several;
 mod terminal;
 mod timeline;
 mod user;
@@ -24,8 +27,6 @@ mod watch;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::task::Poll;
-
-use clap::Parser as _;
 
 use app::App;
 use args::{Cli, Noun};
@@ -52,7 +53,7 @@ fn start() -> Result<()> {
         writeln!(io::stdout().lock(), "{EXIT_CODES}")?;
         return Ok(());
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to stdout and is no failure; a reader of it that goes away is none either.
@@ -99,18 +100,22 @@ async fn until_interrupted(cli: Cli) -> Result<()> {
 
 async fn run(cli: Cli) -> Result<()> {
     let app = App::new(cli.global)?;
-    match cli.noun {
-        Noun::Auth(command) => auth::run(&app, command).await,
-        Noun::User(command) => user::run(&app, command).await,
-        Noun::Post(command) => post::run(&app, command).await,
-        Noun::Comment(command) => comment::run(&app, command).await,
-        Noun::Like(command) => like::run(&app, command).await,
-        Noun::Graph(command) => graph::run(&app, command).await,
-        Noun::Timeline(command) => timeline::run(&app, command).await,
-        Noun::Fanout(command) => fanout::run(&app, command).await,
-        Noun::Admin(command) => admin::run(&app, command).await,
-        Noun::Context(command) => context::run(&app, command),
-        Noun::Demo(command) => demo::run(&app, command).await,
+    dispatch(&app, cli.noun).await.map_err(|failure| app.settle(failure))
+}
+
+async fn dispatch(app: &App, noun: Noun) -> Result<()> {
+    match noun {
+        Noun::Auth(command) => auth::run(app, command).await,
+        Noun::User(command) => user::run(app, command).await,
+        Noun::Post(command) => post::run(app, command).await,
+        Noun::Comment(command) => comment::run(app, command).await,
+        Noun::Like(command) => like::run(app, command).await,
+        Noun::Graph(command) => graph::run(app, command).await,
+        Noun::Timeline(command) => timeline::run(app, command).await,
+        Noun::Fanout(command) => fanout::run(app, command).await,
+        Noun::Admin(command) => admin::run(app, command).await,
+        Noun::Context(command) => context::run(app, command),
+        Noun::Demo(command) => demo::run(app, command).await,
         Noun::Completion(completion) => completion::run(&app.output, &completion),
     }
 }

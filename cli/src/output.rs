@@ -17,13 +17,13 @@ use wire::Page;
 
 use crate::failure::{Exit, Failure, Result};
 
-/// Tables are made for terminals of this many columns or more.
-const MIN_WIDTH: u16 = 40;
+/// Lists and cards are made for terminals of this many columns or more.
+const MIN_WIDTH: u16 = 30;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people; times are relative.
+    /// For people; times are relative. Lists have tabs between values where stdout is no terminal.
     #[default]
     Table,
     /// One indented document with the field names of the contract.
@@ -85,7 +85,7 @@ impl Output {
             Colour::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
         let width = terminal.then(|| comfy_table::Table::new().width()).flatten();
-        // A terminal that does not know its width says 0; below the least a table would be one letter wide.
+        // A terminal that does not know its width says 0; below the least a value would be one letter wide.
         let width = width.filter(|width| *width > 0).map(|width| width.max(MIN_WIDTH));
         Self {
             format,
@@ -199,7 +199,16 @@ fn remark(text: &str) {
 #[derive(Debug)]
 pub(crate) struct Facts {
     id: String,
-    facts: Vec<(&'static str, Value)>,
+    facts: Vec<Fact>,
+}
+
+/// What programs read, and what people do.
+#[derive(Debug)]
+struct Fact {
+    name: &'static str,
+    value: Value,
+    label: &'static str,
+    cell: Cell,
 }
 
 impl Facts {
@@ -211,16 +220,40 @@ impl Facts {
         }
     }
 
-    /// Adds one; `name` is in snake case.
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.facts.push((name, value.into()));
+    /// Adds one, whose name says the same to programs and people.
+    pub(crate) fn with(self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.labelled(name, name, value)
+    }
+
+    /// Adds one, with the name for programs, in snake case, and the label for people.
+    pub(crate) fn labelled(self, name: &'static str, label: &'static str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        let cell = plain(&value);
+        self.shown(name, value, label, cell)
+    }
+
+    /// Adds one that people get in words of their own.
+    pub(crate) fn shown(
+        mut self,
+        name: &'static str,
+        value: impl Into<Value>,
+        label: &'static str,
+        cell: Cell,
+    ) -> Self {
+        let value = value.into();
+        self.facts.push(Fact {
+            name,
+            value,
+            label,
+            cell,
+        });
         self
     }
 }
 
 impl Serialize for Facts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.facts.iter().map(|(name, value)| (name, value)))
+        serializer.collect_map(self.facts.iter().map(|fact| (fact.name, &fact.value)))
     }
 }
 
@@ -240,16 +273,19 @@ impl Show for Facts {
     }
 
     fn card(&self, _: Now) -> Vec<(&'static str, Cell)> {
-        let cell = |value: &Value| match value {
-            Value::String(text) => Cell::plain(text),
-            Value::Bool(value) => Cell::yes_no(*value),
-            Value::Number(number) => number
-                .as_i64()
-                .map_or_else(|| Cell::plain(number.to_string()), Cell::number),
-            Value::Null => Cell::dim("-"),
-            other => Cell::plain(other.to_string()),
-        };
-        self.facts.iter().map(|(name, value)| (*name, cell(value))).collect()
+        self.facts.iter().map(|fact| (fact.label, fact.cell.clone())).collect()
+    }
+}
+
+fn plain(value: &Value) -> Cell {
+    match value {
+        Value::String(text) => Cell::plain(text),
+        Value::Bool(value) => Cell::yes_no(*value),
+        Value::Number(number) => number
+            .as_i64()
+            .map_or_else(|| Cell::plain(number.to_string()), Cell::number),
+        Value::Null => Cell::dim("-"),
+        other => Cell::plain(other.to_string()),
     }
 }
 

@@ -32,7 +32,7 @@ Examples:
   socialctl timeline watch -o jsonl | jq -r '.added.item.post.content // empty'
   socialctl timeline watch --cursor CURSOR      # what was missed first")]
     Watch(watch::Watch),
-    /// How far you have read
+    /// Show or move the mark of how far you have read
     #[command(subcommand)]
     Marker(Marker),
 }

@@ -1,14 +1,17 @@
 //! `user`: profiles, and how the viewer stands to others.
 
+pub(crate) mod since;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use social_sdk::v1;
+use social_sdk::{UserId, v1};
 
 use crate::app::{App, UserRef};
 use crate::content;
-use crate::failure::{Failure, Result};
+use crate::failure::{Exit, Failure, Result};
 use crate::output::wire::Wire;
 use crate::output::{Cell, Column, Format, Now, Show, pretty, text};
+use crate::several;
 
 /// Verbs of `user`.
 #[derive(Debug, Subcommand)]
@@ -31,7 +34,7 @@ Examples:
     Update(Update),
     /// Tell how you stand to users: follows, blocks, mutes
     #[command(
-        after_help = "Examples:\n  socialctl user relationships @grace @linus\n  socialctl user relationships @grace -o json"
+        after_help = "Users who are not there are told, and make it end with 5.\n\nExamples:\n  socialctl user relationships @grace @linus\n  socialctl user relationships @grace -o json"
     )]
     Relationships {
         /// 1 to 100 users: `@HANDLE`, `HANDLE` or an id
@@ -89,34 +92,42 @@ pub(crate) struct Named {
     pub(crate) relationship: v1::Relationship,
 }
 
+/// Prints how the viewer stands to those who are there, and fails for the others.
 async fn relationships(app: &App, users: &[UserRef]) -> Result<()> {
     let client = app.client()?;
-    let mut ids = Vec::with_capacity(users.len());
-    let mut handles = Vec::with_capacity(users.len());
+    let mut known = Vec::with_capacity(users.len());
+    let mut missing = Vec::new();
     for user in users {
-        ids.push(user.id(&client).await?);
-        handles.push(user.to_string());
+        match user.id(&client).await {
+            Ok(id) => known.push((id, user.to_string())),
+            Err(failure) if failure.exit() == Exit::NotFound => missing.push(user.to_string()),
+            Err(failure) => return Err(failure.because(format!("about {user}"))),
+        }
     }
-    let answer = client.users().batch_get_relationships(&ids).await?;
+    let ids: Vec<_> = known.iter().map(|(id, _)| *id).collect();
+    let answer = if ids.is_empty() {
+        v1::BatchGetRelationshipsResponse::default()
+    } else {
+        client.users().batch_get_relationships(&ids).await?
+    };
+    missing.extend(answer.not_found_ids.iter().cloned());
+    print_relationships(app, answer, &known)?;
+    several::all_there("user", &missing)
+}
+
+fn print_relationships(app: &App, answer: v1::BatchGetRelationshipsResponse, known: &[(UserId, String)]) -> Result<()> {
     if app.output.format() == Format::Json {
         return app.output.print(&pretty(&Wire(&answer))?);
     }
-    let name = |id: &str| {
-        ids.iter()
-            .position(|other| other.as_str() == id)
-            .and_then(|index| handles.get(index))
-            .cloned()
-    };
-    let named = |relationship: v1::Relationship| Named {
-        handle: name(&relationship.user_id).unwrap_or_default(),
-        relationship,
+    let named = |relationship: v1::Relationship| {
+        let user = known.iter().find(|(id, _)| id.as_str() == relationship.user_id);
+        Named {
+            handle: user.map(|(_, handle)| handle.clone()).unwrap_or_default(),
+            relationship,
+        }
     };
     let found: Vec<_> = answer.relationships.into_iter().map(named).collect();
-    app.output.list("relationships", &found, "")?;
-    match answer.not_found_ids.as_slice() {
-        [] => Ok(()),
-        missing => app.output.note(&format!("no such user: {}", missing.join(" "))),
-    }
+    app.output.list("relationships", &found, "")
 }
 
 /// How somebody stands to another, in words.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::failure::{Exit, Failure, Result};
+use crate::output::text;
 
 /// When a `watch` ends by itself.
 #[derive(Clone, Copy, Debug, Args)]
@@ -61,10 +62,17 @@ impl Until {
 pub(crate) fn note_reconnecting(app: &App, reconnect: &Reconnect) -> Result<()> {
     let Reconnect { delay, cause, .. } = reconnect;
     app.output.note(&format!(
-        "connection lost ({}); trying again in {:.1} s",
+        "connection lost ({}); trying again {}",
         cause.message(),
-        delay.as_secs_f64()
+        soon(*delay)
     ))
+}
+
+fn soon(delay: Duration) -> String {
+    match delay.as_millis() {
+        0 => "at once".to_owned(),
+        _ => format!("in {}", text::duration(delay)),
+    }
 }
 
 /// Says that a connection is there.
@@ -84,4 +92,15 @@ pub(crate) fn reconnecting_json(reconnect: &Reconnect) -> serde_json::Value {
         "delay_ms": u64::try_from(reconnect.delay.as_millis()).unwrap_or(u64::MAX),
         "cause": reconnect.cause.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_told_as_one() {
+        let told = [0, 40, 2_500].map(|ms| soon(Duration::from_millis(ms)));
+        assert_eq!(told, ["at once", "in 40 ms", "in 2.5 s"]);
+    }
 }

@@ -188,7 +188,31 @@ fn admin_commands_ask_for_the_token_file() {
         "--deadline",
         "2",
     ];
-    ctl.run(args).fails(8);
+    let err = ctl.run(args).fails(8);
+    assert!(err.contains(&format!("admin calls go to {NOWHERE}")), "{err}");
+}
+
+#[test]
+fn helps_name_the_folders_and_variables_that_are_there() {
+    let ctl = Ctl::new();
+    for verb in [
+        &["admin", "stats"][..],
+        &["admin", "rebuild-timeline"],
+        &["demo", "seed"],
+        &["context", "set"],
+    ] {
+        let help = ctl.ok(verb.iter().chain(&["--help"]));
+        assert!(help.contains("social-data/admin.token"), "{verb:?}: {help}");
+        assert!(!help.contains(" data/admin.token"), "{verb:?}: {help}");
+    }
+    let help = ctl.ok(["--help"]);
+    for variable in [
+        "SOCIALCTL_NEW_PASSWORD",
+        "SOCIALCTL_ADMIN_TOKEN_FILE",
+        "SOCIALCTL_ADMIN_ENDPOINT",
+    ] {
+        assert!(help.contains(variable), "{variable}: {help}");
+    }
 }
 
 #[test]
@@ -240,6 +264,7 @@ fn a_file_to_import_is_checked_before_anything_is_sent() {
     ];
     let err = ctl.run(import).fails(2);
     assert!(err.contains("users.jsonl, line 2") && err.contains("handel"), "{err}");
+    assert!(!err.contains("line 1"), "one place is told: {err}");
 }
 
 #[cfg(unix)]

@@ -65,13 +65,32 @@ fn contexts_are_made_chosen_changed_and_forgotten() {
 }
 
 #[test]
+fn admin_calls_never_go_to_another_servers_port() {
+    let ctl = Ctl::new();
+    let admin = |args: &[&str]| ctl.json(args)["admin_endpoint"].clone();
+    assert_eq!(
+        admin(&["context", "set", "second", "--endpoint", "http://127.0.0.1:6001"]),
+        "http://127.0.0.1:6002"
+    );
+    assert_eq!(
+        admin(&["--endpoint", "http://127.0.0.1:7001", "context", "show"]),
+        "http://127.0.0.1:7002"
+    );
+    assert!(
+        ctl.ok(["context", "show", "second"])
+            .contains("http://127.0.0.1:6002 (by default")
+    );
+    assert!(admin(&["context", "set", "far", "--endpoint", "https://social.example:50051"]).is_null());
+}
+
+#[test]
 fn every_format_shows_contexts() {
     let ctl = Ctl::new();
     ctl.ok(["context", "set", "home", "--endpoint", "http://127.0.0.1:1"]);
     let table = ctl.ok(["context", "list"]);
     assert_eq!(
         table,
-        "CURRENT  NAME  ENDPOINT            LOGINS\n*        home  http://127.0.0.1:1\n"
+        "CURRENT\tNAME\tENDPOINT\tLOGINS\n*\thome\thttp://127.0.0.1:1\t\n"
     );
     let page = ctl.json(["context", "list"]);
     assert_eq!(page["contexts"][0]["name"], "home");

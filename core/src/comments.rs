@@ -86,13 +86,11 @@ impl Comment {
         self.deleted_at.is_some()
     }
 
-    /// The comment with another text. COMMENT_NOT_FOUND where it is deleted, ETAG_MISMATCH where `expected` names another version.
+    /// The comment with another text, the same where it has that text already. COMMENT_NOT_FOUND where it is deleted, ETAG_MISMATCH where `expected` names another version.
     pub fn edited(&self, content: String, facets: Vec<Facet>, expected: Option<u64>, now: Time) -> Result<Comment> {
-        if self.is_deleted() {
-            return Err(Error::comment_not_found());
-        }
-        if expected.is_some_and(|version| version != self.version) {
-            return Err(Error::etag_mismatch());
+        self.check_changeable(expected)?;
+        if (&self.content, &self.facets) == (&content, &facets) {
+            return Ok(self.clone());
         }
         Ok(Comment {
             content,
@@ -105,11 +103,23 @@ impl Comment {
 
     /// The comment without its text. COMMENT_NOT_FOUND where it is deleted already, ETAG_MISMATCH where `expected` names another version.
     pub fn deleted(&self, expected: Option<u64>, now: Time) -> Result<Comment> {
-        let emptied = self.edited(String::new(), Vec::new(), expected, now)?;
+        self.check_changeable(expected)?;
         Ok(Comment {
-            edited_at: self.edited_at,
+            content: String::new(),
+            facets: Vec::new(),
             deleted_at: Some(now),
-            ..emptied
+            version: self.version + 1,
+            ..self.clone()
         })
+    }
+
+    fn check_changeable(&self, expected: Option<u64>) -> Result<()> {
+        if self.is_deleted() {
+            return Err(Error::comment_not_found());
+        }
+        match expected {
+            Some(version) if version != self.version => Err(Error::etag_mismatch()),
+            _ => Ok(()),
+        }
     }
 }

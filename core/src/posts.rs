@@ -5,7 +5,7 @@ mod stream;
 pub(crate) mod view;
 pub(crate) mod write;
 
-pub use read::{batch_get, get, list_by_user, list_revisions};
+pub use read::{UserPostsFilter, batch_get, get, list_by_user, list_revisions};
 pub use stream::{PostEvent, PostSubscription, subscribe};
 pub use view::{PostView, Relations, ViewerState};
 pub use write::{NewPost, PostPatch, Published, create, delete, undelete, update};
@@ -190,8 +190,16 @@ impl Post {
         self.deleted_at.is_some()
     }
 
-    /// The change that an edit at `now` by its author makes. POST_DELETED for a deleted post, ETAG_MISMATCH where `expected` names another version.
-    pub fn edited(&self, edit: &PostEdit, expected: Option<u64>, now: Time) -> Result<PostChange> {
+    /// The post among whose replies this one is counted: not while it is deleted, nor while not everybody may see it, since a count is told
+    /// to everybody.
+    pub fn counts_for(&self) -> Option<PostId> {
+        self.in_reply_to
+            .filter(|_| !self.is_deleted() && self.visibility == Visibility::Public)
+    }
+
+    /// The change that an edit at `now` by its author makes; `None` where all is as the edit wants it already. POST_DELETED for a deleted
+    /// post, ETAG_MISMATCH where `expected` names another version.
+    pub fn edited(&self, edit: &PostEdit, expected: Option<u64>, now: Time) -> Result<Option<PostChange>> {
         self.check_version(expected)?;
         if self.is_deleted() {
             return Err(Error::new(
@@ -208,15 +216,18 @@ impl Post {
             post.facets.clone_from(facets);
         }
         post.visibility = edit.visibility.unwrap_or(self.visibility);
+        if post == *self {
+            return Ok(None);
+        }
         post.edited_at = Some(now);
         post.version += 1;
         post.revision += 1;
         let restores = post.visibility > self.visibility;
-        Ok(PostChange {
+        Ok(Some(PostChange {
             post,
             revision: Some(self.as_revision()),
             restores,
-        })
+        }))
     }
 
     /// The change that a deletion at `now` makes. POST_DELETED where it is deleted already.
@@ -298,7 +309,7 @@ pub struct PostCounts {
     pub likes: u64,
     /// Comments that are not deleted, at any depth.
     pub comments: u64,
-    /// Posts that reply to it and are not deleted.
+    /// Posts that reply to it, by [`Post::counts_for`].
     pub replies: u64,
     /// Whether the counts are exact, or a recount is under way.
     pub exact: bool,

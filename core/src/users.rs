@@ -100,7 +100,7 @@ pub struct ProfileEdit {
 }
 
 impl User {
-    /// The user after an edit at `now`. ETAG_MISMATCH where `expected` names another version.
+    /// The user after an edit at `now`, the same where all is as the edit wants it already. ETAG_MISMATCH where `expected` names another version.
     pub fn edited(&self, edit: &ProfileEdit, expected: Option<u64>, now: Time) -> Result<User, Error> {
         if expected.is_some_and(|version| version != self.version) {
             return Err(Error::etag_mismatch());
@@ -111,6 +111,9 @@ impl User {
         }
         if let Some(bio) = &edit.bio {
             user.bio.clone_from(bio);
+        }
+        if user == *self {
+            return Ok(user);
         }
         user.updated_at = now;
         user.version += 1;

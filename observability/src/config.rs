@@ -14,7 +14,8 @@ pub(crate) const DEFAULT_FILTER: &str = "info";
 pub struct Config {
     /// The shape of a log line.
     pub format: Format,
-    /// Which lines are logged, in the syntax of `tracing_subscriber::EnvFilter` (`info,social_server=debug`).
+    /// Which lines are logged: levels, and targets with a level, between commas (`info,social_server=debug`), as
+    /// [`check_filter`](crate::check_filter) takes them.
     /// Without it `RUST_LOG` counts, and without that `info`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<String>,

@@ -66,6 +66,15 @@ pub fn server_started(version: &str, listen: &dyn Display, admin_listen: &dyn Di
     info!(version, %listen, admin_listen = %admin_listen, "server started");
 }
 
+/// The public port is open to other machines, and nothing on it is encrypted.
+pub fn listening_in_the_clear(listen: &dyn Display) {
+    warn!(
+        %listen,
+        "the public port can be reached from other machines without TLS: passwords and tokens go over the network in the clear; \
+         set tls.cert and tls.key, or let only a proxy that has TLS reach it"
+    );
+}
+
 /// The server was asked to stop and no longer takes requests.
 pub fn drain_started(grace: Duration) {
     info!(grace_ms = millis(grace), "draining");

@@ -10,6 +10,7 @@
 
 mod config;
 pub mod event;
+mod filter;
 pub mod metric;
 mod prometheus;
 mod trace;
@@ -22,6 +23,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use crate::config::{Config, Format};
+pub use crate::filter::{FilterError, check_filter};
 pub use crate::trace::{ParseTraceError, TraceContext};
 use crate::writer::LogWriter;
 
@@ -74,7 +76,7 @@ impl Drop for Guard {
 
 /// Starts logging to stderr, and the metrics page when [`Config::metrics_listen`] is set.
 ///
-/// A filter that does not parse falls back to `info` with a warning. Where the process has a subscriber already (tests),
+/// A filter that does not parse (of `RUST_LOG`, say: a setting is held to [`check_filter`] before) falls back to `info` with a warning. Where the process has a subscriber already (tests),
 /// that one stays.
 ///
 /// # Errors

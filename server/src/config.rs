@@ -4,8 +4,10 @@
 //! itself; secrets are files that a setting names.
 
 mod check;
+mod networks;
 mod settings;
 mod source;
+mod variables;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use networks::{Network, ParseNetworkError};
 pub use settings::{Kind, SETTINGS, Setting};
 pub use source::{Invocation, Mode, from_args};
 
@@ -48,6 +51,14 @@ pub enum Error {
         /// What would be right.
         expected: &'static str,
     },
+    /// A variable that looks like one of ours and is none.
+    #[error("{name} is no setting; did you mean {nearest}? `social-server --help` names all of them")]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The setting's variable that it is most like.
+        nearest: String,
+    },
     /// Values that can be read, and cannot be used.
     #[error("the configuration cannot be used:\n  - {}", .0.join("\n  - "))]
     Unusable(Vec<String>),
@@ -65,6 +76,9 @@ pub struct Config {
     pub reflection: bool,
     /// Web origins whose scripts may call, as in `https://app.example.org`; `http://localhost:*` allows every port.
     pub cors_origins: Vec<String>,
+    /// Networks of the proxies before the server, as in `10.0.0.0/8`. A call that comes from one counts for the right-most address of its
+    /// `x-forwarded-for` that is in none of them, in rate limits and in the throttle of logins. Empty where clients connect themselves.
+    pub trusted_proxies: Vec<Network>,
     /// Tasks that drive fan-out.
     pub workers: usize,
     /// Milliseconds between two signs of life on an idle stream.
@@ -173,6 +187,7 @@ impl Default for Config {
             data_dir: "./social-data".into(),
             reflection: false,
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             workers: 2,
             heartbeat_ms: millis(social_core::limits::HEARTBEAT),
             drain_grace_ms: 20_000,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use social_core::auth::{Auth, keys};
-use social_core::{Backend, Error};
+use social_core::{Backend, Error, Time};
 use social_observability::event;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,6 +30,20 @@ pub(crate) struct Janitor {
     pub(crate) auth: Arc<Auth>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) drain: Drain,
+    pub(crate) signing: Signing,
+}
+
+/// Which key signed when it was looked at last.
+#[derive(Debug, Default)]
+pub(crate) struct Signing(Mutex<Option<String>>);
+
+impl Signing {
+    /// The key that signs now, if it is another than the last time.
+    fn changed(&self, auth: &Auth, now: Time) -> Option<String> {
+        let kid = auth.keys().signing_kid(now)?;
+        let before = self.0.lock().replace(kid.clone());
+        before.is_some_and(|before| before != kid).then_some(kid)
+    }
 }
 
 /// Does its rounds until the drain begins. Each is a task of its own, so that a long one holds none of the others up.
@@ -107,9 +122,35 @@ impl Janitor {
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || auth.keys().reload()).await {
             tracing::error!(%error, "signing keys cannot be read again; the known ones stay in use");
         }
+        if let Some(kid) = self.signing.changed(&self.auth, self.backend.clock.now()) {
+            event::signing_key_rotated(&kid);
+        }
     }
 }
 
 fn failed(what: &str, error: &Error) {
     tracing::warn!(what, ?error, "a round of the janitor failed; the next one follows");
+}
+
+#[cfg(test)]
+mod tests {
+    use social_core::Clock;
+    use social_core::auth::{Keys, Passwords};
+
+    use super::*;
+
+    #[test]
+    fn a_new_signing_key_is_told_once_and_when_it_signs() {
+        let clock = Clock::manual(Time::from_unix_ms(1_800_000_000_000));
+        let now = clock.now();
+        let auth = Auth::new(Keys::in_memory(now), Passwords::default(), clock);
+        let signing = Signing::default();
+        assert_eq!(signing.changed(&auth, now), None, "the first one is no change");
+        auth.keys().rotate(now.plus_ms(1)).unwrap();
+        assert_eq!(signing.changed(&auth, now.plus_ms(2)), None, "it does not sign yet");
+        let later = now.plus(keys::LEAD).plus_ms(1);
+        let kid = signing.changed(&auth, later);
+        assert!(kid.is_some() && kid == auth.keys().signing_kid(later));
+        assert_eq!(signing.changed(&auth, later), None);
+    }
 }

@@ -10,6 +10,8 @@ pub mod grpc;
 mod health;
 mod janitor;
 mod listen;
+mod ports;
+mod proxies;
 mod ratelimit;
 mod routes;
 mod shares;
@@ -33,13 +35,12 @@ use tokio_util::sync::CancellationToken;
 pub use crate::auth::TokenError;
 use crate::auth::{AdminToken, Door};
 pub use crate::config::Config;
-use crate::grpc::layers::{self, Rules, Stack};
+use crate::grpc::layers::{self, Rules};
 use crate::grpc::{Drain, Streams};
 use crate::health::Health;
-use crate::janitor::Janitor;
-use crate::listen::Port;
+use crate::janitor::{Janitor, Signing};
+use crate::ports::{Listening, Reserved, Secured};
 use crate::ratelimit::Limits;
-use crate::tls::Tls;
 pub use crate::tls::{Error as TlsError, install_provider};
 
 /// How long what was cut off at the end of the grace time gets to be gone.
@@ -119,8 +120,8 @@ pub struct Server {
     config: Config,
     store: Embedded,
     parts: Parts,
-    tls: Option<Secured>,
-    admin_tls: Option<Secured>,
+    public: Reserved,
+    admin: Reserved,
 }
 
 /// What the services are made of. Each gets only what it needs of it.
@@ -132,27 +133,23 @@ pub(crate) struct Parts {
     pub(crate) reflection: bool,
 }
 
-/// TLS of a port, and what its files held when they were read.
-struct Secured {
-    tls: Tls,
-    fingerprint: [u8; 32],
-}
-
 impl Server {
-    /// Opens the data folder and everything in it. What is missing on a first start is made: keys, the admin token, an empty store.
+    /// Takes the ports, and opens the data folder and everything in it. What is missing on a first start is made: keys, the admin token, an empty store.
     ///
     /// # Errors
     /// When something of it cannot be used; the text says what, and what to do.
     pub async fn open(config: Config) -> Result<Self, Error> {
         install_provider();
+        // First what needs no folder, so that a mistake in the configuration leaves none behind.
+        let public = Reserved::open("listen", config.listen, Secured::open("tls", &config.tls)?)?;
+        let admin_tls = Secured::open("admin.tls", &config.admin.tls)?;
+        let admin = Reserved::open("admin.listen", config.admin.listen, admin_tls)?;
         let clock = Clock::system();
-        // First, since it locks the folder: what follows is then ours alone.
+        // Then what locks the folder: what follows is ours alone.
         let store = embedded::open(embedded::Config::new(&config.data_dir, clock.clone()))?;
         let backend = store.backend();
         let keys = Keys::open(&config.keys_dir(), clock.now())?;
         let auth = Arc::new(Auth::new(keys, Passwords::default(), clock));
-        let tls = Secured::open("tls", &config.tls)?;
-        let admin_tls = Secured::open("admin.tls", &config.admin.tls)?;
         let streams = Streams {
             drain: Drain::new(),
             heartbeat: config.heartbeat(),
@@ -168,8 +165,8 @@ impl Server {
             config,
             store,
             parts,
-            tls,
-            admin_tls,
+            public,
+            admin,
         })
     }
 
@@ -191,90 +188,78 @@ impl Server {
         close(self.store).await
     }
 
-    /// Opens both ports.
+    /// Listens on both ports.
     ///
     /// # Errors
     /// When an address cannot be listened on, or the admin token cannot be used.
     pub async fn bind(self) -> Result<Bound, Error> {
-        let limits = Arc::new(Limits::new(&self.config.rate_limits));
-        let admin_token = AdminToken::open(&self.config.admin_token_file())?;
+        let Self {
+            config,
+            store,
+            parts,
+            public,
+            admin,
+        } = self;
+        let limits = Arc::new(Limits::new(&config.rate_limits));
+        let admin_token = AdminToken::open(&config.admin_token_file())?;
         let users = Door::Public {
-            backend: self.parts.backend.clone(),
-            auth: Arc::clone(&self.parts.auth),
+            backend: parts.backend.clone(),
+            auth: Arc::clone(&parts.auth),
         };
-        let rules = |door| Arc::new(Rules::new(door, Arc::clone(&limits), self.parts.streams.drain.clone()));
-        let public_stack = layers::stack(&self.config.cors_origins, rules(users), routes::public(&self.parts)?);
+        let rules = |door| Arc::new(Rules::new(door, Arc::clone(&limits), parts.streams.drain.clone()));
+        let public_stack = layers::stack(&config.cors_origins, rules(users), routes::public(&parts)?);
         // No page has any business at the operators' port.
-        let admin_stack = layers::stack(&[], rules(Door::Admin(admin_token)), routes::admin(&self.parts)?);
-        let public = self.open_port("listen", self.config.listen, self.tls.as_ref()).await?;
-        let admin = self
-            .open_port("admin.listen", self.config.admin.listen, self.admin_tls.as_ref())
-            .await?;
+        let admin_stack = layers::stack(&[], rules(Door::Admin(admin_token)), routes::admin(&parts)?);
         Ok(Bound {
-            server: self,
+            public: public.listen(public_stack, &config)?,
+            admin: admin.listen(admin_stack, &config)?,
+            config,
+            store,
+            parts,
             limits,
-            public: (public, public_stack),
-            admin: (admin, admin_stack),
         })
-    }
-
-    async fn open_port(&self, key: &'static str, address: SocketAddr, tls: Option<&Secured>) -> Result<Port, Error> {
-        let acceptor = tls.map(|secured| secured.tls.acceptor());
-        let bound = Port::bind(address, acceptor, &self.config.connection).await;
-        bound.map_err(|reason| Error::Bind { key, address, reason })
-    }
-}
-
-impl Secured {
-    fn open(section: &'static str, config: &config::Tls) -> Result<Option<Self>, Error> {
-        let Some((cert, key)) = config.files() else {
-            return Ok(None);
-        };
-        let (tls, fingerprint) = Tls::open(cert, key).map_err(|reason| Error::Tls {
-            section,
-            reason: Box::new(reason),
-        })?;
-        Ok(Some(Self { tls, fingerprint }))
     }
 }
 
 /// A server whose ports are open.
 pub struct Bound {
-    server: Server,
+    config: Config,
+    store: Embedded,
+    parts: Parts,
     limits: Arc<Limits>,
-    public: (Port, Stack),
-    admin: (Port, Stack),
+    public: Listening,
+    admin: Listening,
 }
 
 impl Bound {
     /// The public port's address, with the number that is really bound.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.public.0.address()
+        self.public.address()
     }
 
     /// The operators' port's address, with the number that is really bound.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin.0.address()
+        self.admin.address()
     }
 
     /// The public port as a client is to be given it: `grpc://127.0.0.1:50051`, or `grpcs://` with TLS.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        endpoint(self.server.tls.is_some(), self.address())
+        self.public.endpoint()
     }
 
     /// The operators' port as a client is to be given it.
     #[must_use]
     pub fn admin_endpoint(&self) -> String {
-        endpoint(self.server.admin_tls.is_some(), self.admin_address())
+        self.admin.endpoint()
     }
 
     /// The file that holds the operators' token.
     #[must_use]
     pub fn admin_token_file(&self) -> PathBuf {
-        self.server.config.admin_token_file()
+        self.config.admin_token_file()
     }
 
     /// Serves until `shutdown` is ready, then drains: no further connections, health says NOT_SERVING, streams end UNAVAILABLE, calls
@@ -284,37 +269,35 @@ impl Bound {
     /// finish, and the store was closed.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> bool {
         let Self {
-            server,
+            config,
+            store,
+            parts,
             limits,
             public,
             admin,
         } = self;
-        let Server {
-            config,
-            store,
-            parts,
-            tls,
-            admin_tls,
-        } = server;
         let (drain, health) = (parts.streams.drain.clone(), parts.health.clone());
         let cut = CancellationToken::new();
-        let (address, admin_address) = (public.0.address(), admin.0.address());
+        let (address, admin_address) = (public.address(), admin.address());
+        public.warn_if_clear();
         let mut ports = JoinSet::new();
-        for (port, stack) in [public, admin] {
-            ports.spawn(port.serve(stack, drain.clone(), cut.clone()));
-        }
         let mut rounds = JoinSet::new();
+        for listening in [public, admin] {
+            let (serving, secured) = listening.into_parts(&drain, &cut);
+            ports.spawn(serving);
+            if let Some(secured) = secured {
+                rounds.spawn(secured.watch(drain.clone()));
+            }
+        }
         rounds.spawn(worker::run(parts.backend.clone(), config.workers, drain.clone()));
         let janitor = Janitor {
             backend: parts.backend.clone(),
             auth: Arc::clone(&parts.auth),
             limits,
             drain: drain.clone(),
+            signing: Signing::default(),
         };
         janitor::spawn(janitor, &mut rounds);
-        for secured in [tls, admin_tls].into_iter().flatten() {
-            rounds.spawn(watch_files(secured, drain.clone()));
-        }
         health.ready().await;
         event::server_started(env!("CARGO_PKG_VERSION"), &address, &admin_address);
 
@@ -379,16 +362,4 @@ async fn close(store: Embedded) -> bool {
             false
         }
     }
-}
-
-async fn watch_files(secured: Secured, drain: Drain) {
-    tokio::select! {
-        () = secured.tls.watch(secured.fingerprint) => {}
-        () = drain.begun() => {}
-    }
-}
-
-fn endpoint(secured: bool, address: SocketAddr) -> String {
-    let scheme = if secured { "grpcs" } else { "grpc" };
-    format!("{scheme}://{address}")
 }

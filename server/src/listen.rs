@@ -27,9 +27,10 @@ use tonic::body::Body;
 use tonic::transport::server::TcpIncoming;
 use tower::ServiceExt as _;
 
-use crate::config::Connection as Bounds;
+use crate::config::{Config, Connection as Bounds};
 use crate::grpc::Drain;
 use crate::grpc::layers::{Peer, Stack};
+use crate::proxies::Proxies;
 use crate::ratelimit::Principal;
 use crate::shares::{Share, Shares};
 use crate::stall::{Counted, Owed};
@@ -57,18 +58,19 @@ pub(crate) struct Port {
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     bounds: Bounds,
+    proxies: Proxies,
 }
 
 impl Port {
-    /// Opens a port. Its address holds the real number where 0 was asked for.
-    pub(crate) async fn bind(address: SocketAddr, acceptor: Option<TlsAcceptor>, bounds: &Bounds) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    /// A port of a listener. Its address holds the real number where 0 was asked for.
+    pub(crate) fn new(listener: TcpListener, acceptor: Option<TlsAcceptor>, config: &Config) -> io::Result<Self> {
         let address = listener.local_addr()?;
         Ok(Self {
             listener,
             address,
             acceptor,
-            bounds: bounds.clone(),
+            bounds: config.connection.clone(),
+            proxies: Proxies::new(&config.trusted_proxies),
         })
     }
 
@@ -81,12 +83,13 @@ impl Port {
     /// `cut` ends those that are left at once.
     pub(crate) async fn serve(self, stack: Stack, drain: Drain, cut: CancellationToken) {
         let connections = TaskTracker::new();
-        let places = Places::new(self.bounds.max);
+        let places = Places::new(self.bounds.max, self.proxies.clone());
         let mut lost = Lost::default();
         let shared = Arc::new(Shared {
             builder: builder(&self.bounds),
             acceptor: self.acceptor,
             bounds: self.bounds,
+            proxies: self.proxies,
             drain,
             cut,
         });
@@ -121,16 +124,17 @@ impl Port {
     }
 }
 
-/// Places for connections: of the port, and of each address.
+/// Places for connections: of the port, and of each address. A proxy that is trusted stands for many clients, and is held to the port's alone.
 struct Places {
     free: Arc<Semaphore>,
     of: Arc<Shares>,
+    proxies: Proxies,
 }
 
 /// A connection's place.
 struct Place {
     _of_port: OwnedSemaphorePermit,
-    _of_address: Share,
+    _of_address: Option<Share>,
 }
 
 /// Why a connection is not taken.
@@ -143,19 +147,25 @@ enum Full {
 }
 
 impl Places {
-    fn new(max: usize) -> Self {
+    fn new(max: usize, proxies: Proxies) -> Self {
         Self {
             free: Arc::new(Semaphore::new(max)),
             of: Shares::new(),
+            proxies,
         }
     }
 
     /// A place, at once or not at all.
     fn take(&self, peer: SocketAddr) -> Result<Place, Full> {
-        let address = Principal::of_address(Some(peer.ip()));
-        let of_address = self.of.take(address, limits::CONNECTIONS_PER_ADDRESS);
+        let of_address = if self.proxies.trusts(peer.ip()) {
+            None
+        } else {
+            let address = Principal::of_address(Some(peer.ip()));
+            let share = self.of.take(address, limits::CONNECTIONS_PER_ADDRESS);
+            Some(share.ok_or(Full::Address)?)
+        };
         Ok(Place {
-            _of_address: of_address.ok_or(Full::Address)?,
+            _of_address: of_address,
             _of_port: Arc::clone(&self.free).try_acquire_owned().map_err(|_| Full::Port)?,
         })
     }
@@ -186,6 +196,7 @@ struct Shared {
     builder: Builder<TokioExecutor>,
     acceptor: Option<TlsAcceptor>,
     bounds: Bounds,
+    proxies: Proxies,
     drain: Drain,
     cut: CancellationToken,
 }
@@ -252,12 +263,13 @@ where
         io,
         received: Arc::clone(&received),
     });
-    let address = peer.ip().to_canonical();
+    let (address, proxies) = (peer.ip(), shared.proxies.clone());
     let owed = Arc::new(Owed::default());
     let owing = Arc::clone(&owed);
     let service = stack
         .map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(address));
+            let client = proxies.client(address, request.headers());
+            request.extensions_mut().insert(Peer(client));
             request.map(Body::new)
         })
         .map_response(move |response| response.map(|body| Counted::new(body, &owing)));
@@ -354,7 +366,7 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_a_whole_port() {
-        let places = Places::new(limits::CONNECTIONS_PER_ADDRESS + 1);
+        let places = Places::new(limits::CONNECTIONS_PER_ADDRESS + 1, Proxies::default());
         let peer = |last: u8| SocketAddr::from(([192, 0, 2, last], 1));
         let mut held: Vec<_> = (0..limits::CONNECTIONS_PER_ADDRESS)
             .map(|_| places.take(peer(1)).unwrap())
@@ -364,5 +376,14 @@ mod tests {
         assert!(matches!(places.take(peer(2)), Err(Full::Port)));
         held.clear();
         places.take(peer(1)).unwrap();
+    }
+
+    #[test]
+    fn a_proxy_may_take_a_whole_port() {
+        let max = limits::CONNECTIONS_PER_ADDRESS + 1;
+        let places = Places::new(max, Proxies::new(&["192.0.2.0/24".parse().unwrap()]));
+        let peer = SocketAddr::from(([192, 0, 2, 1], 1));
+        let _held: Vec<_> = (0..max).map(|_| places.take(peer).unwrap()).collect();
+        assert!(matches!(places.take(peer), Err(Full::Port)));
     }
 }

@@ -265,6 +265,44 @@ async fn an_address_is_limited_before_its_tokens_are_looked_at() {
 }
 
 #[tokio::test]
+async fn clients_behind_a_trusted_proxy_are_told_apart() {
+    let rate = Rate {
+        address_per_second: 1,
+        address_burst: 1,
+        ..Rate::default()
+    };
+    for (trusted, subject) in [(true, "address:198.51.100.7"), (false, "address:127.0.0.1")] {
+        let server = TestServer::start_with(|config| {
+            config.rate_limits.read = rate;
+            config.trusted_proxies = trusted.then(|| "127.0.0.0/8".parse().unwrap()).into_iter().collect();
+        })
+        .await;
+        let mut timeline = TimelineServiceClient::new(server.channel().await);
+        let mut call = async |forwarded: &str| {
+            let mut request = with_token(v1::GetMarkerRequest {}, "x");
+            request
+                .metadata_mut()
+                .insert("x-forwarded-for", forwarded.parse().unwrap());
+            timeline.get_marker(request).await.unwrap_err()
+        };
+        assert_refused(
+            &call("203.0.113.1, 198.51.100.7").await,
+            Code::Unauthenticated,
+            "TOKEN_INVALID",
+        );
+        // What the client itself wrote further left makes it nobody else.
+        let refused = call("203.0.113.2, 198.51.100.7").await;
+        assert_refused(&refused, Code::ResourceExhausted, "RATE_LIMITED");
+        assert_eq!(
+            refused.get_error_details().quota_failure().unwrap().violations[0].subject,
+            subject
+        );
+        let other = call("198.51.100.8").await;
+        assert_eq!(other.code() == Code::Unauthenticated, trusted, "{other:?}");
+    }
+}
+
+#[tokio::test]
 async fn one_user_cannot_open_streams_without_end() {
     let server = TestServer::start().await;
     let token = server.register("alice").await;

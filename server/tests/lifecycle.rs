@@ -271,6 +271,79 @@ fn a_bad_configuration_is_refused_with_its_key() {
     assert_refuses(&exited, 1, &["listen", &address, "port 0"]);
 }
 
+#[test]
+fn a_start_that_is_refused_leaves_no_folder_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let none = folder.path().join("none.pem").display().to_string();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let start = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let config = process::write_config(folder.path(), |_| {});
+        let mut command = process::command();
+        command.arg("--config").arg(config).args(arguments);
+        process::run(command.envs(variables.iter().copied()))
+    };
+    let no_variables: &[(&str, &str)] = &[];
+    for (arguments, variables, code, says) in [
+        (
+            &["--tls-cert", &none, "--tls-key", &none][..],
+            no_variables,
+            1,
+            &["tls: ", "none.pem"],
+        ),
+        (
+            &["--admin-tls-cert", &none, "--admin-tls-key", &none],
+            no_variables,
+            1,
+            &["admin.tls: ", "none.pem"],
+        ),
+        (&["--listen", &address], no_variables, 1, &["listen: ", &address]),
+        (
+            &["--admin-listen", &address],
+            no_variables,
+            1,
+            &["admin.listen: ", &address],
+        ),
+        (
+            &["--telemetry-filter", "info,,=x"],
+            no_variables,
+            2,
+            &["telemetry.filter", "empty part"],
+        ),
+        (
+            &["--telemetry-filter", "inof"],
+            no_variables,
+            2,
+            &["telemetry.filter", "`inof` is no level"],
+        ),
+        (
+            &[],
+            &[("SOCIAL_WORKER", "3")],
+            2,
+            &["SOCIAL_WORKER ", "SOCIAL_WORKERS?"],
+        ),
+    ] {
+        assert_refuses(&start(arguments, variables), code, says);
+        assert!(!data.exists(), "{arguments:?} {variables:?}");
+    }
+}
+
+#[test]
+fn a_port_that_others_reach_without_tls_is_warned_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for (listen, times) in [("0.0.0.0:0", 1), ("127.0.0.1:0", 0)] {
+        let config = process::write_config(folder.path(), |config| config.listen = listen.parse().unwrap());
+        let server = Process::start(&config);
+        server.signal("TERM");
+        let log = server.ended().stderr;
+        let warnings = log
+            .lines()
+            .filter(|line| line.contains("WARN") && line.contains("without TLS"));
+        assert_eq!(warnings.count(), times, "{listen}: {log}");
+    }
+}
+
 /// Texts that are planted wherever a client can put one; none may ever be logged.
 const PASSWORD_CANARY: &str = "canary-password-7f3a";
 const CONTENT_CANARY: &str = "canary-content-7f3a";

@@ -158,6 +158,7 @@ faulty!(FaultyStore: PostStore {
     ) -> Outcome<Arc<Post>>;
     post_revisions(id: PostId, range: Range) -> Vec<Revision>;
     user_posts(author: UserId, range: Range) -> Vec<PostId>;
+    all_user_posts(author: UserId, range: Range) -> Vec<PostId>;
 });
 
 faulty!(FaultyStore: CommentStore {

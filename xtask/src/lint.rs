@@ -37,9 +37,10 @@ fn dependencies() -> Tally {
     if run::succeeds(run::command(&deny).args(["--locked", "fetch", "db"])) {
         tally += run::check(run::command(&deny).args(["--locked", "check", "--disable-fetch", "advisories"]));
     } else {
-        println!("NOT CHECKED: the advisory database cannot be fetched from here; dependencies were NOT checked for");
-        println!("NOT CHECKED: known vulnerabilities. Run `cargo xtask test lint` again where there is a network.");
-        tally += Tally::SKIPPED;
+        tally += run::not_checked(
+            "known vulnerabilities of dependencies: the advisory database cannot be fetched from here. Run \
+             `cargo xtask test lint` again where there is a network.",
+        );
     }
     tally
 }
@@ -73,13 +74,9 @@ fn protobufs() -> Tally {
             println!("the style lint of the protobufs needs buf or npm, and CI must have one of them");
             Tally::FAILED
         }
-        None => {
-            println!(
-                "NOT CHECKED: the style lint of the protobufs needs buf or npm; the proto crate's test checks the"
-            );
-            println!("NOT CHECKED: rest of the conventions.");
-            Tally::SKIPPED
-        }
+        None => run::not_checked(
+            "the style lint of the protobufs: it needs buf or npm. The proto crate's test checks the rest of the conventions.",
+        ),
     }
 }
 

@@ -26,7 +26,7 @@ Parts, in the order in which they run when none is named:
   e2e          the real binaries over real sockets: server, Rust SDK, socialctl
 
 The last line is `N passed, N failed, N skipped`; the exit code is 0 when nothing failed. Skipped is what cannot be checked
-without a network, buf or npm, and tests that are marked as ignored.
+without a network, buf or npm (said again above the last line as NOT CHECKED), and tests that are marked as ignored.
 
 `services up` starts a CQL store (one node, or a ring of three) and a Redis (or a Redis Cluster of three) that stay until
 `services down`, and prints their addresses for a shell: eval \"$(cargo xtask services up)\".";
@@ -118,10 +118,33 @@ fn test(parts: &[Part]) -> ExitCode {
         total += tally;
         summary.push(line);
     }
-    println!("\n{}\n{total}", summary.join("\n"));
+    println!("\n{}", closing(summary, &total));
     if total.failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// What is said at the end: a line a part, what could not be checked, and the sum as the last line.
+fn closing(mut lines: Vec<String>, total: &Tally) -> String {
+    lines.extend(total.not_checked.iter().map(|what| format!("NOT CHECKED: {what}")));
+    lines.push(total.to_string());
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_checked_stands_right_above_the_last_line() {
+        let mut total = Tally::PASSED;
+        total += Tally::not_checked("the tide: no sea here.");
+        let said = closing(vec!["lint: fine".to_owned(), "unit: fine".to_owned()], &total);
+        assert_eq!(
+            said,
+            "lint: fine\nunit: fine\nNOT CHECKED: the tide: no sea here.\n1 passed, 0 failed, 1 skipped"
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use social_sdk::{AdminClient, Import, Importable, Reason, Uuid, v1};
 
+use super::show::Imported;
 use crate::app::App;
 use crate::failure::{Exit, Failure, Result};
 use crate::progress;
@@ -15,18 +16,18 @@ use lines::{FollowLine, Line, Lines, PostLine, UserLine};
 /// Verbs of `admin import`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Bring users in
+    /// Bring users in from a file
     #[command(after_help = "\
-One JSON object a line: handle; display_name, bio, password_hash (argon2id in PHC form; without one nobody can log in), create_time
+One JSON object a line: handle; display_name, bio, password_hash (argon2id in PHC form; without one nobody can log in), create_time \
 (RFC 3339). Nobody is told of imported things. An import that was cut short goes on where it stopped when it is run again.
 
 Examples:
   socialctl admin import users users.jsonl
   echo '{\"handle\":\"ada\",\"display_name\":\"Ada Lovelace\"}' > one.jsonl && socialctl admin import users one.jsonl")]
     Users(File),
-    /// Bring posts in; they are not fanned out, home timelines are rebuilt
+    /// Bring posts in from a file; they are not fanned out, home timelines are rebuilt
     #[command(after_help = "\
-One JSON object a line: author_handle or author_id, content; title, visibility (public, followers, private), in_reply_to_id, create_time
+One JSON object a line: author_handle or author_id, content; title, visibility (public, followers, private), in_reply_to_id, create_time \
 (RFC 3339).
 
 Examples:
@@ -34,7 +35,7 @@ Examples:
   echo '{\"author_handle\":\"ada\",\"content\":\"Hello\",\"create_time\":\"2025-06-01T12:00:00Z\"}' > one.jsonl
   socialctl admin import posts one.jsonl -o json")]
     Posts(File),
-    /// Bring follows in
+    /// Bring follows in from a file
     #[command(after_help = "\
 One JSON object a line: follower_handle or follower_id, followee_handle or followee_id; create_time (RFC 3339).
 
@@ -94,8 +95,10 @@ where
         return Err(failure.hint(format!("what was sent stays; run it again with --import-id {id}")));
     }
     let progress = outcome.map_err(|error| go_on(&error, id))?;
-    app.output.item(&progress)?;
-    rejected(&progress)
+    let lines = lines::places(&file.file, &progress.rejections)?;
+    let imported = Imported { progress, lines };
+    app.output.item(&imported)?;
+    rejected(&imported.progress)
 }
 
 fn go_on(error: &social_sdk::Error, id: Uuid) -> Failure {

@@ -1,5 +1,7 @@
 //! How the answers of the AdminService look.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use social_sdk::{PostId, v1};
 
@@ -87,13 +89,12 @@ impl Show for v1::DeadLetter {
     }
 
     fn row(&self, now: Now) -> Vec<Cell> {
-        let age = |seconds: Option<i64>| Cell::dim(seconds.map(|seconds| text::age(now, seconds)).unwrap_or_default());
         vec![
             Cell::strong(&self.kind),
             Cell::plain(&self.error_class),
             Cell::number(self.attempts),
-            age(self.create_time.map(|time| time.seconds)),
-            age(self.dead_time.map(|time| time.seconds)),
+            Cell::age(now, self.create_time),
+            Cell::age(now, self.dead_time),
             Cell::dim(&self.post_id),
             Cell::dim(&self.event_id),
         ]
@@ -119,23 +120,15 @@ impl Show for v1::GetStorageStatsResponse {
     }
 
     fn row(&self, _: Now) -> Vec<Cell> {
-        vec![Cell::strong(&self.backend), Cell::plain(text::bytes(self.disk_bytes))]
+        vec![Cell::strong(&self.backend), Cell::plain(size(self.disk_bytes))]
     }
 
     fn card(&self, _: Now) -> Vec<(&'static str, Cell)> {
-        let queue = match self.pending_events {
-            0 => "empty".to_owned(),
-            events => format!(
-                "{} events, the oldest for {} ms",
-                text::number(events),
-                text::number(self.oldest_pending_age_ms)
-            ),
-        };
-        let tables: Vec<String> = self.tables.iter().map(table_line).collect();
+        let tables: Vec<String> = self.tables.iter().map(|table| table_line(self, table)).collect();
         vec![
             ("backend", Cell::strong(&self.backend)),
-            ("on disk", Cell::plain(text::bytes(self.disk_bytes))),
-            ("in memory", Cell::plain(text::bytes(self.resident_memory_bytes))),
+            ("on disk", Cell::plain(size(self.disk_bytes))),
+            ("in memory", Cell::plain(size(self.resident_memory_bytes))),
             (
                 "home timelines",
                 Cell::plain(format!(
@@ -144,20 +137,52 @@ impl Show for v1::GetStorageStatsResponse {
                     text::number(self.timeline_entries)
                 )),
             ),
-            ("queue", Cell::plain(queue)),
+            ("queue", Cell::plain(queue_line(self))),
             ("tables", Cell::plain(tables.join("\n"))),
         ]
     }
 }
 
-fn table_line(table: &v1::TableStats) -> String {
-    let about = if table.exact { "" } else { "about " };
-    let rows = format!("{about}{}", text::number(table.rows));
-    format!(
-        "{:20} {rows:>16} rows  {:>10}",
-        text::line(&table.name),
-        text::bytes(table.disk_bytes)
-    )
+/// A size, of which 0 means that nobody knows it.
+fn size(bytes: i64) -> String {
+    match bytes {
+        0 => "-".to_owned(),
+        bytes => text::bytes(bytes),
+    }
+}
+
+fn queue_line(stats: &v1::GetStorageStatsResponse) -> String {
+    let waiting = Duration::from_millis(stats.oldest_pending_age_ms.unsigned_abs());
+    match stats.pending_events {
+        0 => "empty".to_owned(),
+        1 => format!("1 event, for {}", text::duration(waiting)),
+        events => format!(
+            "{} events, the oldest for {}",
+            text::number(events),
+            text::duration(waiting)
+        ),
+    }
+}
+
+/// Name of the table that holds the queue.
+const QUEUE_TABLE: &str = "pending";
+
+fn table_line(stats: &v1::GetStorageStatsResponse, table: &v1::TableStats) -> String {
+    // An estimate counts what was deleted a moment ago. What is in the queue is known exactly, and told above.
+    let (rows, exact) = if table.name == QUEUE_TABLE {
+        (stats.pending_events, true)
+    } else {
+        (table.rows, table.exact)
+    };
+    let about = if exact { "" } else { "about " };
+    let rows = format!("{about}{}", text::number(rows));
+    let line = format!("{:20} {rows:>16} rows", text::line(&table.name));
+    // A backend that accounts for none of its tables gets no column of dashes.
+    if stats.tables.iter().all(|table| table.disk_bytes == 0) {
+        line
+    } else {
+        format!("{line}  {:>10}", size(table.disk_bytes))
+    }
 }
 
 impl Show for v1::ImportProgress {
@@ -188,22 +213,137 @@ impl Show for v1::ImportProgress {
     }
 
     fn card(&self, now: Now) -> Vec<(&'static str, Cell)> {
-        let mut card: Vec<_> = ["import", "kind", "imported", "rejected", "next offset"]
+        let mut card: Vec<_> = ["import", "kind", "imported", "rejected", "items done"]
             .into_iter()
             .zip(self.row(now))
             .collect();
-        let rejection = |rejection: &v1::ImportRejection| {
-            let field = if rejection.field.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", rejection.field)
-            };
-            format!("item {}: {}{field}", rejection.index, rejection.reason)
-        };
-        if !self.rejections.is_empty() {
-            let lines: Vec<_> = self.rejections.iter().map(rejection).collect();
-            card.push(("first rejections", Cell::plain(lines.join("\n"))));
+        // People count from 1.
+        let place = |rejection: &v1::ImportRejection| format!("item {}", text::number(rejection.index + 1));
+        if let Some(rejections) = rejections(self, place) {
+            card.push(rejections);
         }
         card
+    }
+}
+
+/// What an import of a file came to.
+pub(super) struct Imported {
+    pub(super) progress: v1::ImportProgress,
+    /// Numbers of the lines that the rejected items stand in, in their order.
+    pub(super) lines: Vec<Option<usize>>,
+}
+
+impl Show for Imported {
+    const COLUMNS: &'static [Column] = v1::ImportProgress::COLUMNS;
+
+    fn id(&self) -> String {
+        self.progress.id()
+    }
+
+    fn wire(&self) -> impl Serialize {
+        Wire(&self.progress)
+    }
+
+    fn row(&self, now: Now) -> Vec<Cell> {
+        self.progress.row(now)
+    }
+
+    fn card(&self, now: Now) -> Vec<(&'static str, Cell)> {
+        let mut card = self.progress.card(now);
+        let mut lines = self.lines.iter();
+        let place = |rejection: &v1::ImportRejection| match lines.next() {
+            Some(Some(line)) => format!("line {line}"),
+            _ => format!("item {}", text::number(rejection.index + 1)),
+        };
+        if let Some(rejections) = rejections(&self.progress, place) {
+            card.pop();
+            card.push(rejections);
+        }
+        card
+    }
+}
+
+fn rejections(
+    progress: &v1::ImportProgress,
+    mut place: impl FnMut(&v1::ImportRejection) -> String,
+) -> Option<(&'static str, Cell)> {
+    let line = |rejection: &v1::ImportRejection| {
+        let field = if rejection.field.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", rejection.field)
+        };
+        format!("{}: {}{field}", place(rejection), rejection.reason)
+    };
+    let lines: Vec<_> = progress.rejections.iter().map(line).collect();
+    (!lines.is_empty()).then(|| ("first rejections", Cell::plain(lines.join("\n"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(card: Vec<(&'static str, Cell)>) -> String {
+        crate::output::table::card(
+            card,
+            crate::output::table::Surface {
+                width: None,
+                colour: false,
+            },
+        )
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash_and_the_queue_is_told_once() {
+        let table = |name: &str, rows, disk_bytes| v1::TableStats {
+            name: name.to_owned(),
+            rows,
+            exact: false,
+            disk_bytes,
+        };
+        let stats = v1::GetStorageStatsResponse {
+            backend: "embedded".to_owned(),
+            tables: vec![table("pending", 6, 0), table("posts", 7, 2048)],
+            ..Default::default()
+        };
+        let text = text_of(stats.card(Now::now()));
+        assert!(text.contains("queue           empty"), "{text}");
+        let line = |name: &str| {
+            text.lines()
+                .find(|line| line.contains(name))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        assert!(
+            line("pending").contains(" 0 rows") && line("pending").ends_with('-'),
+            "{text}"
+        );
+        assert!(
+            line("posts").contains("about 7 rows") && line("posts").ends_with("2.0 KiB"),
+            "{text}"
+        );
+        assert!(!text.contains("0 B"), "{text}");
+    }
+
+    #[test]
+    fn rejections_are_counted_from_one_or_told_by_line() {
+        let progress = v1::ImportProgress {
+            rejections: vec![v1::ImportRejection {
+                index: 2,
+                reason: "HANDLE_TAKEN".to_owned(),
+                field: "handle".to_owned(),
+            }],
+            ..Default::default()
+        };
+        assert!(text_of(progress.card(Now::now())).contains("item 3: HANDLE_TAKEN (handle)"));
+        let imported = Imported {
+            progress,
+            lines: vec![Some(5)],
+        };
+        let text = text_of(imported.card(Now::now()));
+        assert!(
+            text.contains("line 5: HANDLE_TAKEN") && !text.contains("item 3"),
+            "{text}"
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use social_sdk::{Credentials, DEFAULT_ADMIN_ENDPOINT, StoreLock, TokenStore};
+use social_sdk::{Credentials, StoreLock, TokenStore};
 
 use crate::app::is_loopback;
 use crate::failure::{Exit, Failure, Result};
@@ -40,7 +40,7 @@ pub(crate) struct Context {
     /// PEM file of certificates to trust instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// URL of the server's AdminService; None means the default of a server on this machine.
+    /// URL of the server's AdminService; None means the port behind the server's, on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) admin_endpoint: Option<String>,
     /// File that holds the admin token.
@@ -67,12 +67,20 @@ impl Context {
         }
     }
 
-    /// URL of the server's AdminService. There is a default only for a server on this machine: the admin token of another
-    /// one must not be sent to whatever listens here.
-    pub(crate) fn admin_endpoint(&self) -> Option<&str> {
-        let default = is_loopback(&self.endpoint).then_some(DEFAULT_ADMIN_ENDPOINT);
-        self.admin_endpoint.as_deref().or(default)
+    /// URL of the server's AdminService: the one that was given, or on this machine the port behind the server's. There is no default
+    /// for a server elsewhere, and never one that belongs to another server: an admin token must not be sent to whatever listens.
+    pub(crate) fn admin_endpoint(&self) -> Option<String> {
+        self.admin_endpoint.clone().or_else(|| port_behind(&self.endpoint))
     }
+}
+
+/// The URL of the next port. None for a server elsewhere, and for a URL that names no port. The admin port of this machine speaks plain
+/// HTTP unless its operator says otherwise, also where the public one has TLS.
+fn port_behind(endpoint: &str) -> Option<String> {
+    let (front, port) = endpoint.rsplit_once(':').filter(|_| is_loopback(endpoint))?;
+    let port = port.parse::<u16>().ok()?.checked_add(1)?;
+    let host = front.trim_start_matches("https://").trim_start_matches("http://");
+    Some(format!("http://{host}:{port}"))
 }
 
 impl Contexts {
@@ -274,10 +282,10 @@ impl TokenStore for UserTokens {
         })
     }
 
+    /// Keeps them: the SDK does not say why they are to go, and one reason is that another server answers at the same URL. Who knows
+    /// the reason forgets them, in [`crate::login::Login`].
     fn clear(&self) -> io::Result<()> {
-        self.update(|context| {
-            context.users.remove(&self.handle);
-        })
+        Ok(())
     }
 
     fn try_lock(&self) -> io::Result<Option<StoreLock>> {
@@ -297,7 +305,7 @@ impl TokenStore for UserTokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use social_sdk::DEFAULT_ENDPOINT;
+    use social_sdk::{DEFAULT_ADMIN_ENDPOINT, DEFAULT_ENDPOINT};
 
     fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -320,22 +328,27 @@ mod tests {
             .expect("written");
         let contexts = store.load().expect("read");
         assert_eq!(contexts.current(), "here");
-        assert_eq!(contexts.contexts["here"].admin_endpoint(), Some(DEFAULT_ADMIN_ENDPOINT));
+        assert_eq!(contexts.contexts["here"].endpoint, "http://localhost:1");
     }
 
     #[test]
-    fn only_a_server_on_this_machine_has_a_default_for_its_admin_service() {
-        let mut context = Context::new("https://social.example");
-        assert_eq!(context.admin_endpoint(), None);
-        context.admin_endpoint = Some("https://social.example:2".into());
-        assert_eq!(context.admin_endpoint(), Some("https://social.example:2"));
-        for here in ["http://127.0.0.1:7", "http://localhost:7", "https://[::1]:7"] {
-            assert_eq!(
-                Context::new(here).admin_endpoint(),
-                Some(DEFAULT_ADMIN_ENDPOINT),
-                "{here}"
-            );
+    fn the_admin_service_is_at_the_port_behind_the_servers_on_this_machine_alone() {
+        let default = |endpoint: &str| Context::new(endpoint).admin_endpoint();
+        assert_eq!(default(DEFAULT_ENDPOINT).as_deref(), Some(DEFAULT_ADMIN_ENDPOINT));
+        assert_eq!(default("http://localhost:7").as_deref(), Some("http://localhost:8"));
+        assert_eq!(default("https://[::1]:7").as_deref(), Some("http://[::1]:8"));
+        for none in [
+            "https://social.example",
+            "http://social.example:50051",
+            "http://localhost",
+            "http://[::1]",
+            "http://127.0.0.1:65535",
+        ] {
+            assert_eq!(default(none), None, "{none}");
         }
+        let mut context = Context::new("https://social.example");
+        context.admin_endpoint = Some("https://social.example:2".into());
+        assert_eq!(context.admin_endpoint().as_deref(), Some("https://social.example:2"));
     }
 
     #[test]
@@ -416,11 +429,11 @@ mod tests {
     #[test]
     fn one_at_a_time_exchanges_a_refresh_token() {
         let (_folder, store) = store();
-        let tokens = UserTokens::new(store, "here".into(), "ada".into());
+        let tokens = UserTokens::new(store.clone(), "here".into(), "ada".into());
         let held = tokens.try_lock().expect("lock").expect("free");
         assert!(tokens.try_lock().expect("lock").is_none());
         // The file itself can be written meanwhile.
-        tokens.clear().expect("written");
+        store.update(|_| Ok(())).expect("not held up");
         drop(held);
         assert!(tokens.try_lock().expect("lock").is_some());
     }

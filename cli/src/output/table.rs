@@ -3,8 +3,9 @@
 use comfy_table::{
     Attribute, Cell as TableCell, CellAlignment, ColumnConstraint, ContentArrangement, Row, Table, Width, presets,
 };
+use social_sdk::Timestamp;
 
-use super::text;
+use super::{Now, text};
 
 /// Lines that a row takes at the most; what does not fit ends in `…`.
 const ROW_LINES: usize = 3;
@@ -12,10 +13,18 @@ const ROW_LINES: usize = 3;
 /// Width of a column of handles at the most, its padding included, so that texts get room on a terminal.
 const NAME_WIDTH: u16 = 24;
 
+/// Width that a column of texts must have left, its padding included; where there is less, a list becomes records.
+const LEAST_TEXT: usize = 14;
+
+/// Space behind a column.
+const PADDING: u16 = 2;
+
 /// A column of a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     name: &'static str,
+    /// What a record calls it, where there is room for more than in a header.
+    long: Option<&'static str>,
     kind: Kind,
 }
 
@@ -32,30 +41,34 @@ enum Kind {
 }
 
 impl Column {
+    const fn new(name: &'static str, kind: Kind) -> Self {
+        Self { name, long: None, kind }
+    }
+
     /// A column as wide as its content.
     pub(crate) const fn fixed(name: &'static str) -> Self {
-        Self {
-            name,
-            kind: Kind::Fixed,
-        }
+        Self::new(name, Kind::Fixed)
     }
 
     /// A column of handles: as wide as its content, within reason.
     pub(crate) const fn name(name: &'static str) -> Self {
-        Self { name, kind: Kind::Name }
+        Self::new(name, Kind::Name)
+    }
+
+    /// With another name in records.
+    pub(crate) const fn or(mut self, long: &'static str) -> Self {
+        self.long = Some(long);
+        self
     }
 
     /// A column of numbers.
     pub(crate) const fn number(name: &'static str) -> Self {
-        Self {
-            name,
-            kind: Kind::Number,
-        }
+        Self::new(name, Kind::Number)
     }
 
     /// A column that takes what is left, and wraps.
     pub(crate) const fn text(name: &'static str) -> Self {
-        Self { name, kind: Kind::Text }
+        Self::new(name, Kind::Text)
     }
 }
 
@@ -107,6 +120,11 @@ impl Cell {
         if value { Self::plain("yes") } else { Self::dim("no") }
     }
 
+    /// How long ago a moment was; nothing for one that never came.
+    pub(crate) fn age(now: Now, time: Option<Timestamp>) -> Self {
+        Self::dim(time.map(|time| text::age(now, time.seconds)).unwrap_or_default())
+    }
+
     /// A number with separators.
     pub(crate) fn number(value: impl Into<i64>) -> Self {
         Self::plain(text::number(value))
@@ -122,8 +140,68 @@ pub(crate) struct Surface {
     pub(crate) colour: bool,
 }
 
-/// A list with a header.
+/// A list. On a terminal it is a table with a header, or where that does not fit a record for each row; elsewhere it is lines of values
+/// with tabs between them, so that a long text widens no other line and `cut` finds its columns.
 pub(crate) fn list(columns: &[Column], rows: Vec<Vec<Cell>>, surface: Surface) -> String {
+    match surface.width {
+        None => lines(columns, rows, surface),
+        Some(width) if needed(columns, &rows) > usize::from(width) => records(columns, rows, surface),
+        Some(_) => table(columns, rows, surface),
+    }
+}
+
+fn lines(columns: &[Column], rows: Vec<Vec<Cell>>, surface: Surface) -> String {
+    let header = columns.iter().map(|column| Cell::strong(column.name)).collect();
+    let line = |row: Vec<Cell>| {
+        let cells: Vec<_> = row.iter().map(|cell| painted(cell, surface)).collect();
+        cells.join("\t") + "\n"
+    };
+    std::iter::once(header).chain(rows).map(line).collect()
+}
+
+fn painted(cell: &Cell, surface: Surface) -> String {
+    let text = text::line(&cell.text);
+    match cell.tone {
+        _ if !surface.colour => text,
+        Tone::Plain => text,
+        Tone::Dim => format!("\x1b[2m{text}\x1b[0m"),
+        Tone::Strong => format!("\x1b[1m{text}\x1b[0m"),
+    }
+}
+
+/// Columns of a terminal that a table needs to be readable. What is not text is narrow, and ASCII all but always.
+fn needed(columns: &[Column], rows: &[Vec<Cell>]) -> usize {
+    let width = |(index, column): (usize, &Column)| {
+        let cells = rows.iter().filter_map(|row| row.get(index));
+        let widest = cells.map(|cell| cell.text.chars().count()).max().unwrap_or_default();
+        let content = widest.max(column.name.len()) + usize::from(PADDING);
+        match column.kind {
+            Kind::Fixed | Kind::Number => content,
+            Kind::Name => content.min(NAME_WIDTH.into()),
+            Kind::Text => content.min(LEAST_TEXT),
+        }
+    };
+    let all: usize = columns.iter().enumerate().map(width).sum();
+    all.saturating_sub(PADDING.into())
+}
+
+/// A block of labels and values for each row, with a line between two.
+fn records(columns: &[Column], rows: Vec<Vec<Cell>>, surface: Surface) -> String {
+    let record = |row: Vec<Cell>| {
+        let labels = columns
+            .iter()
+            .map(|column| column.long.unwrap_or(column.name).to_lowercase());
+        let lines = labels.zip(row).filter(|(_, cell)| !cell.text.is_empty());
+        let lines = lines.map(|(label, cell)| {
+            let text = text::line(&cell.text);
+            (label, Cell { text, ..cell })
+        });
+        block(lines, surface, Some(ROW_LINES))
+    };
+    rows.into_iter().map(record).collect::<Vec<_>>().join("\n")
+}
+
+fn table(columns: &[Column], rows: Vec<Vec<Cell>>, surface: Surface) -> String {
     let mut table = empty(surface);
     table.set_header(columns.iter().map(|column| {
         let cell = TableCell::new(column.name);
@@ -150,11 +228,23 @@ pub(crate) fn list(columns: &[Column], rows: Vec<Vec<Cell>>, surface: Surface) -
 
 /// One thing: a line for each label.
 pub(crate) fn card(lines: Vec<(&str, Cell)>, surface: Surface) -> String {
+    block(lines, surface, None)
+}
+
+fn block(
+    lines: impl IntoIterator<Item = (impl AsRef<str>, Cell)>,
+    surface: Surface,
+    value_lines: Option<usize>,
+) -> String {
     let mut table = empty(surface);
     for (label, cell) in lines {
         let cell = if cell.text.is_empty() { Cell::dim("-") } else { cell };
-        let label = render(label, Tone::Dim, surface);
-        table.add_row(vec![label, render(&text::block(&cell.text), cell.tone, surface)]);
+        let label = render(label.as_ref(), Tone::Dim, surface);
+        let mut row = Row::from(vec![label, render(&text::block(&cell.text), cell.tone, surface)]);
+        if let Some(lines) = value_lines {
+            row.max_height(lines);
+        }
+        table.add_row(row);
     }
     arrange(&mut table, 0, Kind::Fixed);
     arrange(&mut table, 1, Kind::Text);
@@ -190,7 +280,7 @@ fn render(text: &str, tone: Tone, surface: Surface) -> TableCell {
 
 fn arrange(table: &mut Table, index: usize, kind: Kind) {
     let Some(column) = table.column_mut(index) else { return };
-    column.set_padding((0, 2));
+    column.set_padding((0, PADDING));
     match kind {
         Kind::Text => {}
         Kind::Name => drop(column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(NAME_WIDTH)))),
@@ -221,39 +311,64 @@ mod tests {
         ]
     }
 
+    const PIPE: Surface = Surface {
+        width: None,
+        colour: false,
+    };
+
+    fn terminal(width: u16) -> Surface {
+        Surface {
+            width: Some(width),
+            colour: false,
+        }
+    }
+
     #[test]
-    fn a_pipe_gets_one_line_a_row_and_no_colour() {
-        let text = list(
-            COLUMNS,
-            rows(),
-            Surface {
-                width: None,
-                colour: false,
-            },
-        );
+    fn a_pipe_gets_a_line_a_row_with_tabs_and_no_padding() {
+        let text = list(COLUMNS, rows(), PIPE);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
-        assert!(lines[0].starts_with("WHO   TEXT "), "{text}");
+        assert_eq!((lines[0], lines[1]), ("WHO\tTEXT\tLIKES", "@ada\thello world\t5"));
         assert!(
-            lines[1].starts_with("@ada  hello world ") && lines[1].ends_with("     5"),
+            lines[2].starts_with("@bob\tone two") && lines[2].ends_with(" sixteen\t12,345"),
             "{text}"
         );
-        assert!(!text.contains('\x1b'));
+        let hostile = vec![vec![Cell::plain("a\tb\nc\x1b[2J")]];
+        assert_eq!(list(&[Column::text("T")], hostile, PIPE), "T\na b c\u{fffd}[2J\n");
     }
 
     #[test]
     fn a_narrow_terminal_wraps_and_cuts() {
-        let text = list(
-            COLUMNS,
-            rows(),
-            Surface {
-                width: Some(40),
-                colour: false,
-            },
-        );
+        let text = list(COLUMNS, rows(), terminal(40));
         assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
         assert_eq!(text.lines().count(), 1 + 1 + ROW_LINES, "{text}");
         assert!(text.contains('…'), "{text}");
+    }
+
+    #[test]
+    fn a_terminal_too_narrow_for_a_table_gets_records() {
+        const MANY: &[Column] = &[
+            Column::name("WHO"),
+            Column::text("TEXT"),
+            Column::number("LIKES"),
+            Column::fixed("AGE").or("posted"),
+            Column::fixed("ID"),
+        ];
+        let row = |text: &str| {
+            let cells = ["@ada_lovelace", text, "5", "13d ago", "2q3k5v7x9z1aa"];
+            cells.map(Cell::plain).to_vec()
+        };
+        let long = "words that wrap and wrap ".repeat(9);
+        let text = list(MANY, vec![row("short"), row(&long)], terminal(40));
+        let records: Vec<_> = text.split("\n\n").collect();
+        assert_eq!(records.len(), 2, "{text}");
+        let first = "who     @ada_lovelace\ntext    short\nlikes   5\nposted  13d ago\nid      2q3k5v7x9z1aa";
+        assert_eq!(records[0], first);
+        assert!(records[1].contains("words that wrap and wrap words"), "{text}");
+        assert_eq!(records[1].lines().count(), 4 + ROW_LINES, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
+        // The same is a table where there is room.
+        assert!(list(MANY, vec![row(&long)], terminal(80)).starts_with("WHO"), "{text}");
     }
 
     #[test]

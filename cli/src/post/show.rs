@@ -63,8 +63,8 @@ impl Show for v1::Post {
         Column::name("AUTHOR"),
         Column::text("TEXT"),
         Column::number("LIKES"),
-        Column::number("COMM"),
-        Column::number("REPL"),
+        Column::number("COMM").or("comments"),
+        Column::number("REPL").or("replies"),
         Column::fixed("AGE"),
         Column::fixed("ID"),
     ];
@@ -85,11 +85,7 @@ impl Show for v1::Post {
             Cell::number(counts.likes),
             Cell::number(counts.comments),
             Cell::number(counts.replies),
-            Cell::dim(
-                self.create_time
-                    .map(|time| text::age(now, time.seconds))
-                    .unwrap_or_default(),
-            ),
+            Cell::age(now, self.create_time),
             Cell::dim(&self.id),
         ]
     }
@@ -153,11 +149,7 @@ impl Show for v1::PostRevision {
             Cell::number(self.number),
             Cell::plain(title + &self.content),
             Cell::plain(visibility_name(self.visibility())),
-            Cell::dim(
-                self.create_time
-                    .map(|time| text::age(now, time.seconds))
-                    .unwrap_or_default(),
-            ),
+            Cell::age(now, self.create_time),
         ]
     }
 

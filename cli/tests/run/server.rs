@@ -36,10 +36,15 @@ impl Server {
 
     /// Kills it without a warning, and starts it again at the same address on the same folder.
     pub(crate) fn kill_and_start_again(&mut self) {
+        self.kill_and_start_on("data");
+    }
+
+    /// Starts another one at the same address, on another folder; `data` is the first one's.
+    pub(crate) fn kill_and_start_on(&mut self, folder: &str) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let address = self.endpoint.trim_start_matches("http://").to_owned();
-        let (child, _, admin_endpoint) = spawn(&self.folder.path().join("data"), &address);
+        let (child, _, admin_endpoint) = spawn(&self.folder.path().join(folder), &address);
         self.child = child;
         self.admin_endpoint = admin_endpoint;
     }

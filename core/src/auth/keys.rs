@@ -139,6 +139,11 @@ impl Keys {
         Ok(())
     }
 
+    /// The name of the key that signs at `now`, as tokens tell it in their header.
+    pub fn signing_kid(&self, now: Time) -> Option<String> {
+        self.ring().signing(now).map(|key| key.kid.clone())
+    }
+
     /// Adds a key, which signs [`LEAD`] from now on, and deletes those that verify nothing any more.
     pub fn rotate(&self, now: Time) -> Result<(), KeyError> {
         let newest = self.ring().newest();

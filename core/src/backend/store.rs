@@ -103,7 +103,8 @@ pub trait AccountStore: Send + Sync {
 #[async_trait]
 pub trait PostStore: Send + Sync {
     /// Writes a post, its event and its request row. The mode is decided here, by the policy and the author's followers at that moment, and
-    /// the stretch of a pulled post is durable with it. Raises the author's post count and, for a reply, the target's reply count.
+    /// the stretch of a pulled post is durable with it. Raises the author's post count and the reply count of the target,
+    /// by [`Post::counts_for`], as does each change below.
     async fn create_post(
         &self,
         draft: PostDraft,
@@ -124,7 +125,7 @@ pub trait PostStore: Send + Sync {
         trace: Option<TraceContext>,
     ) -> Result<Outcome<Arc<Post>>>;
 
-    /// Deletes a post by [`Post::deleted`]. POST_NOT_FOUND. The author's post count and the target's reply count fall.
+    /// Deletes a post by [`Post::deleted`]. POST_NOT_FOUND. The author's post count falls.
     async fn delete_post(
         &self,
         id: PostId,
@@ -132,7 +133,7 @@ pub trait PostStore: Send + Sync {
         request: RequestKey,
     ) -> Result<Outcome<Arc<Post>>>;
 
-    /// Undeletes a post by [`Post::undeleted`]. POST_NOT_FOUND. The counts rise again.
+    /// Undeletes a post by [`Post::undeleted`]. POST_NOT_FOUND. The author's post count rises again.
     async fn undelete_post(
         &self,
         id: PostId,
@@ -146,6 +147,10 @@ pub trait PostStore: Send + Sync {
 
     /// Ids of an author's posts that are not deleted, whatever their visibility, keyed by id.
     async fn user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>>;
+
+    /// Ids of all of an author's posts, deleted ones included, keyed by id. One moment's view: a post that is deleted or brought back
+    /// meanwhile is in it once.
+    async fn all_user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>>;
 }
 
 /// Comments.

@@ -99,17 +99,17 @@ pub async fn update(
         &[&id.0.to_le_bytes(), &optional(expected_version), content.as_bytes()],
     )?;
     text::comment_content("content", &content)?;
-    let facets = if backend.store.was_committed(request).await? {
-        Vec::new()
+    let (before, facets) = if backend.store.was_committed(request).await? {
+        (None, Vec::new())
     } else {
-        require_own(backend, caller, id).await?;
-        facets_unblocked(backend, author, &content).await?
+        let before = require_own(backend, caller, id).await?.version;
+        (Some(before), facets_unblocked(backend, author, &content).await?)
     };
     let written = backend
         .store
         .edit_comment(id, content, facets, expected_version, request)
         .await?;
-    if !written.replayed {
+    if !written.replayed && before != Some(written.value.version) {
         announce(backend, written.value.post, WakeKind::CommentEdited(id));
     }
     view::own(backend, written.value).await
@@ -137,7 +137,7 @@ pub async fn delete(
     Ok(deleted.value)
 }
 
-async fn require_own(backend: &Backend, caller: &Caller, id: CommentId) -> Result<()> {
+async fn require_own(backend: &Backend, caller: &Caller, id: CommentId) -> Result<Comment> {
     let comment = find(backend, id).await?;
     let post = backend
         .store
@@ -154,7 +154,7 @@ async fn require_own(backend: &Backend, caller: &Caller, id: CommentId) -> Resul
         &post,
         &relations.to(post.author),
     )?;
-    Ok(())
+    Ok(comment)
 }
 
 async fn find(backend: &Backend, id: CommentId) -> Result<Comment> {

@@ -7,13 +7,14 @@ use futures::FutureExt as _;
 use crate::access;
 use crate::backend::Backend;
 use crate::cursor::{Binding, Listed, PageRequest};
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 use crate::id::{PostId, UserId};
 use crate::page::{Range, Round, fill};
 use crate::request::Viewer;
 use crate::users;
 
-/// A post. POST_NOT_FOUND where there is none that the viewer may see; with `include_deleted` its author sees a deleted one.
+/// A post. POST_NOT_FOUND where there is none that the viewer may see; with `include_deleted` its author sees a deleted one, and without it
+/// learns how to.
 pub async fn get(backend: &Backend, viewer: Viewer, id: PostId, include_deleted: bool) -> Result<PostView> {
     let post = backend
         .store
@@ -22,10 +23,22 @@ pub async fn get(backend: &Backend, viewer: Viewer, id: PostId, include_deleted:
         .pop()
         .flatten()
         .ok_or_else(Error::post_not_found)?;
-    if include_deleted && viewer.is(post.author) {
-        return view::show(backend, viewer, post).await;
+    if viewer.is(post.author) && post.is_deleted() {
+        // To everybody else it is as if it had never been.
+        return if include_deleted {
+            view::show(backend, viewer, post).await
+        } else {
+            Err(own_but_deleted())
+        };
     }
     visible_one(backend, viewer, id).await
+}
+
+fn own_but_deleted() -> Error {
+    Error::new(
+        Reason::PostNotFound,
+        "you deleted this post: UndeletePost brings it back for 30 days, and include_deleted shows it to you",
+    )
 }
 
 pub(super) async fn visible_one(backend: &Backend, viewer: Viewer, id: PostId) -> Result<PostView> {
@@ -68,26 +81,48 @@ fn could_see(viewer: Viewer, post: &Post, visibility: Visibility) -> bool {
     viewer.is(post.author) || visibility >= post.visibility
 }
 
+/// Which of a user's posts are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UserPostsFilter {
+    /// Leave out posts that reply to another.
+    pub exclude_replies: bool,
+    /// Deleted ones too, where the viewer wrote them.
+    pub include_deleted: bool,
+}
+
+impl UserPostsFilter {
+    /// A number for each filter, that a page token is bound to.
+    fn number(self) -> u64 {
+        u64::from(self.exclude_replies) | u64::from(self.include_deleted) << 1
+    }
+}
+
 /// A user's posts that the viewer may see, newest first. USER_NOT_FOUND.
 pub async fn list_by_user(
     backend: &Backend,
     viewer: Viewer,
     author: UserId,
-    exclude_replies: bool,
+    filter: UserPostsFilter,
     page: PageRequest<'_>,
 ) -> Result<Listed<PostView>> {
-    let binding = Binding::new("user posts", viewer, &[author.0, u64::from(exclude_replies)]);
+    let binding = Binding::new("user posts", viewer, &[author.0, filter.number()]);
     let (size, after) = (page.size()?, page.after(&binding)?);
     users::require(backend, author).await?;
     let relations = Relations::load(backend, viewer, [author].into_iter()).await?;
     let relations = &relations;
+    let with_deleted = filter.include_deleted && viewer.is(author);
     let look = |after, wanted| {
         async move {
-            let ids = backend.store.user_posts(author, Range::newest(after, wanted)).await?;
+            let range = Range::newest(after, wanted);
+            let ids = if with_deleted {
+                backend.store.all_user_posts(author, range).await?
+            } else {
+                backend.store.user_posts(author, range).await?
+            };
             let posts = backend.store.posts(&ids).await?.into_iter().flatten();
             let shown = posts
-                .filter(|post| access::may_read(viewer, post, &relations.to(author)))
-                .filter(|post| !(exclude_replies && post.in_reply_to.is_some()));
+                .filter(|post| with_deleted || access::may_read(viewer, post, &relations.to(author)))
+                .filter(|post| !(filter.exclude_replies && post.in_reply_to.is_some()));
             Ok(Round {
                 rows: ids.len(),
                 last: ids.last().map(|id| id.0),

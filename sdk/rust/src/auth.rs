@@ -41,7 +41,8 @@ impl Auth {
         })
     }
 
-    /// Opens a session. Gives the profile. Not repeated when its outcome is unknown, since each login opens a session.
+    /// Opens a session. Gives the profile. Has no request_id: when an answer is lost and the call repeated, the session that
+    /// nobody got the tokens of is listed until it expires.
     pub fn login(&self, handle: impl Into<String>, password: impl Into<String>) -> Call<v1::LoginRequest, v1::User> {
         let request = v1::LoginRequest {
             handle: handle.into(),
@@ -111,12 +112,7 @@ impl Auth {
     /// # Errors
     /// When nobody is logged in, or the exchange fails.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let session = self.core.session()?;
-        let Some(ticket) = session.ticket(&self.core.transport).await? else {
-            return Err(Error::not_logged_in());
-        };
-        session.refresh(&self.core.transport, &ticket).await?;
-        Ok(())
+        self.core.exchange().await
     }
 }
 

@@ -170,8 +170,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Bounds each call, retries and waits between them included. Default 10 s. Streams are not bounded, only their
-    /// opening is.
+    /// Bounds each call, retries and waits between them included. Default 10 s. For so long a server is waited for that is
+    /// away or asks to come back later; see [`RetryPolicy`] to fail sooner. Streams are not bounded, only their opening is.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Error;
+use crate::retry::Charge;
 use crate::rpc::{Access, Rpc};
-use crate::session::{Session, Ticket, is_revoked};
+use crate::session::{Session, Ticket};
 use crate::transport::{Bearer, Transport};
 
 /// What a client is made of.
@@ -99,30 +100,65 @@ impl Core {
         call: &A,
         timeout: Duration,
     ) -> Result<<A::Method as Rpc>::Response, Error> {
-        let deadline = Instant::now() + timeout;
-        self.transport.budget.deposit();
-        let mut refreshed = false;
-        let mut attempts = 0;
+        let mut course = Course::new(&self.transport, timeout);
+        let mut earlier = None;
         loop {
-            let pass = timeout_at(deadline, self.pass(A::Method::ACCESS))
-                .await
-                .unwrap_or_else(|_| Err(Error::deadline(timeout)))?;
-            attempts += 1;
-            let error = match call.attempt(&self.transport, pass.bearer(), deadline).await {
+            let error = match self.attempt(call, &mut course).await {
+                Ok(answer) => {
+                    course.succeeded();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            if !course.may_go_on(&error).await {
+                return Err(error.after(earlier.as_ref()).concluded(course.sent, course.unsure));
+            }
+            course.unsure |= error.is_unknown_outcome();
+            earlier = Some(error);
+        }
+    }
+
+    /// One attempt, or two where the server refused a token that could be renewed.
+    async fn attempt<A: Attempt>(
+        &self,
+        call: &A,
+        course: &mut Course<'_>,
+    ) -> Result<<A::Method as Rpc>::Response, Error> {
+        loop {
+            let pass = course.in_time(self.pass(A::Method::ACCESS)).await?;
+            course.sent += 1;
+            let error = match call.attempt(&self.transport, pass.bearer(), course.deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if !refreshed && error.wants_refresh() && self.renew(&pass, deadline).await? {
-                refreshed = true;
+            if !course.renewed && error.wants_refresh() && course.in_time(self.renewed(&pass)).await? {
+                course.renewed = true;
                 continue;
             }
-            self.leave_if_revoked(&pass, &error).await;
-            if !self
-                .transport
-                .may_retry(&error, A::Method::REPEATABLE, attempts, deadline)
-                .await
-            {
-                return Err(error.with_attempts(attempts));
+            self.leave_if_ended(&pass, &error).await;
+            return Err(error);
+        }
+    }
+
+    /// Exchanges the tokens of the session now, and goes on trying like a call.
+    pub(crate) async fn exchange(&self) -> Result<(), Error> {
+        let session = self.session()?;
+        let mut course = Course::new(&self.transport, self.transport.timeout);
+        loop {
+            let exchange = async {
+                let Some(ticket) = session.ticket(&self.transport).await? else {
+                    return Err(Error::not_logged_in());
+                };
+                session.refresh(&self.transport, &ticket).await
+            };
+            course.sent += 1;
+            match course.in_time(exchange).await {
+                Ok(_) => {
+                    course.succeeded();
+                    return Ok(());
+                }
+                Err(error) if course.may_go_on(&error).await => {}
+                Err(error) => return Err(error.concluded(course.sent, false)),
             }
         }
     }
@@ -148,55 +184,92 @@ impl Core {
 
     /// Gets a new token in place of one that the server refused; false where there is no session to get it from.
     pub(crate) async fn renew(&self, pass: &Pass, deadline: Instant) -> Result<bool, Error> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        timeout_at(deadline, self.renewed(pass))
+            .await
+            .unwrap_or_else(|_| Err(Error::deadline(left)))
+    }
+
+    async fn renewed(&self, pass: &Pass) -> Result<bool, Error> {
         let (Pass::User(ticket), Identity::User(session)) = (pass, &self.identity) else {
             return Ok(false);
         };
-        let left = deadline.saturating_duration_since(Instant::now());
-        timeout_at(deadline, session.refresh(&self.transport, ticket))
-            .await
-            .unwrap_or_else(|_| Err(Error::deadline(left)))?;
+        session.refresh(&self.transport, ticket).await?;
         Ok(true)
     }
 
-    /// A session that was revoked is of no use to anybody.
-    pub(crate) async fn leave_if_revoked(&self, pass: &Pass, error: &Error) {
-        if let (true, Pass::User(ticket), Identity::User(session)) = (is_revoked(error), pass, &self.identity) {
+    /// A session that the server ended is of no use to anybody.
+    pub(crate) async fn leave_if_ended(&self, pass: &Pass, error: &Error) {
+        if let (true, Pass::User(ticket), Identity::User(session)) = (error.ends_session(), pass, &self.identity) {
             session.forget_if(ticket).await;
         }
     }
 }
 
-impl Transport {
-    /// A call that no credentials go with. `attempt_timeout` bounds each attempt, `deadline` all of them.
-    pub(crate) async fn unary_with_retries<M: Rpc>(
-        &self,
-        message: M,
-        deadline: Instant,
-        attempt_timeout: Duration,
-    ) -> Result<M::Response, Error> {
-        self.budget.deposit();
-        let mut attempts = 0;
+/// How far a call has come.
+struct Course<'a> {
+    transport: &'a Transport,
+    timeout: Duration,
+    deadline: Instant,
+    /// Attempts that were sent.
+    sent: u32,
+    /// Waits, also those for the budget of retries.
+    waits: u32,
+    /// The retry under way was taken out of the budget.
+    paid: bool,
+    /// The token was renewed, and doing so again would not help.
+    renewed: bool,
+    /// An attempt that failed may have happened all the same.
+    unsure: bool,
+}
+
+impl<'a> Course<'a> {
+    fn new(transport: &'a Transport, timeout: Duration) -> Self {
+        transport.budget.deposit();
+        Self {
+            transport,
+            timeout,
+            deadline: Instant::now() + timeout,
+            sent: 0,
+            waits: 0,
+            paid: false,
+            renewed: false,
+            unsure: false,
+        }
+    }
+
+    /// What has to be done before the call itself can be sent, within its deadline.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        timeout_at(self.deadline, work)
+            .await
+            .unwrap_or_else(|_| Err(Error::deadline(self.timeout)))
+            .map_err(Error::before_sending)
+    }
+
+    /// Waits until the next attempt; false, at once, when there shall be none.
+    async fn may_go_on(&mut self, error: &Error) -> bool {
+        let Transport { policy, budget, .. } = self.transport;
         loop {
-            attempts += 1;
-            let attempt_deadline = deadline.min(Instant::now() + attempt_timeout);
-            match self.unary(message.clone(), None, attempt_deadline).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) if self.may_retry(&error, M::REPEATABLE, attempts, deadline).await => {}
-                Err(error) => return Err(error.with_attempts(attempts)),
+            self.waits = self.waits.saturating_add(1);
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let Some(pause) = policy.pause(error, self.waits, left) else {
+                return false;
+            };
+            let charge = budget.withdraw(error);
+            if charge == Charge::Refused && !budget.refills() {
+                return false;
+            }
+            sleep(pause).await;
+            if charge != Charge::Refused {
+                self.paid = charge == Charge::Paid;
+                return true;
             }
         }
     }
 
-    /// Waits until the next attempt; false, at once, when there shall be none.
-    async fn may_retry(&self, error: &Error, repeatable: bool, attempts: u32, deadline: Instant) -> bool {
-        let Some(pause) = self.policy.pause(error, repeatable, attempts) else {
-            return false;
-        };
-        // Waiting for an attempt that has no time left only delays the bad news.
-        if Instant::now() + pause >= deadline || !self.budget.withdraw() {
-            return false;
+    fn succeeded(&self) {
+        if self.paid {
+            self.transport.budget.refund();
         }
-        sleep(pause).await;
-        true
     }
 }

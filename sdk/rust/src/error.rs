@@ -53,6 +53,7 @@ pub struct QuotaViolation {
     pub description: String,
 }
 
+#[derive(Clone)]
 struct Inner {
     origin: Origin,
     code: Code,
@@ -62,7 +63,10 @@ struct Inner {
     field_violations: Vec<FieldViolation>,
     quota_violations: Vec<QuotaViolation>,
     retry_delay: Option<Duration>,
+    /// Nothing of the call can have happened.
     unsent: bool,
+    /// What became of an earlier attempt is not known.
+    unsure: bool,
     attempts: u32,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -130,15 +134,21 @@ impl Error {
             Origin::Client | Origin::TokenStore | Origin::Protocol => false,
             Origin::Server => match self.0.code {
                 Code::Unavailable | Code::DeadlineExceeded => true,
-                Code::ResourceExhausted => self.0.retry_delay.is_some(),
+                Code::ResourceExhausted => {
+                    self.0.retry_delay.is_some() || matches!(self.0.reason, Reason::RateLimited | Reason::Overloaded)
+                }
                 _ => false,
             },
         }
     }
 
-    /// No answer came: the outcome of a mutation is not known.
+    /// No answer came, to the last attempt or to one before it: the outcome of a mutation is not known.
     #[must_use]
     pub fn is_unknown_outcome(&self) -> bool {
+        self.0.unsure || self.last_is_unknown()
+    }
+
+    fn last_is_unknown(&self) -> bool {
         !self.0.unsent
             && (matches!(self.0.origin, Origin::Transport | Origin::Deadline)
                 || matches!(self.0.code, Code::DeadlineExceeded | Code::Unavailable))
@@ -156,7 +166,9 @@ impl Error {
         self.0.reason == Reason::EtagMismatch
     }
 
-    /// Nobody is logged in any more: only a new login helps.
+    /// Nobody is logged in any more: only a new login helps. [`Error::reason`] says why. A session that was ended
+    /// ([`Reason::SessionRevoked`], [`Reason::RefreshTokenReused`]) is removed from the token store; one that the server merely
+    /// does not know ([`Reason::RefreshTokenInvalid`]) stays there, since it may be the wrong server that was asked.
     #[must_use]
     pub fn is_logged_out(&self) -> bool {
         matches!(
@@ -170,14 +182,38 @@ impl Error {
         matches!(self.0.reason, Reason::TokenExpired | Reason::TokenInvalid)
     }
 
-    /// Nothing of the call can have happened.
-    pub(crate) fn is_unsent(&self) -> bool {
-        self.0.unsent || self.0.reason == Reason::Overloaded
+    /// The server ended the session, which is of no use to anybody.
+    pub(crate) fn ends_session(&self) -> bool {
+        matches!(self.0.reason, Reason::SessionRevoked | Reason::RefreshTokenReused)
     }
 
-    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.attempts = attempts;
+    /// No connection could be made to send anything on.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.0.unsent
+    }
+
+    /// The error of something that goes before a call: nothing of the call itself was sent.
+    pub(crate) fn before_sending(mut self) -> Self {
+        Arc::make_mut(&mut self.0).unsent = true;
+        self
+    }
+
+    /// The final error of a call: how often it was tried, and whether an attempt before may have happened. A final answer
+    /// to the same request_id tells what became of that one too; a refusal to look at the request does not.
+    pub(crate) fn concluded(mut self, attempts: u32, unsure: bool) -> Self {
+        let unsure = unsure && self.is_retryable();
+        let inner = Arc::make_mut(&mut self.0);
+        inner.attempts = attempts;
+        inner.unsure = unsure;
+        self
+    }
+
+    /// A deadline that passed while a call was repeated: what it was repeated for is told too.
+    pub(crate) fn after(mut self, earlier: Option<&Self>) -> Self {
+        if let (Origin::Deadline, Some(earlier)) = (self.0.origin, earlier.filter(|it| it.0.origin != Origin::Deadline))
+        {
+            let inner = Arc::make_mut(&mut self.0);
+            inner.message = format!("{}; the attempt before failed: {}", inner.message, earlier.message());
         }
         self
     }
@@ -193,6 +229,7 @@ impl Error {
             quota_violations: Vec::new(),
             retry_delay: None,
             unsent: false,
+            unsure: false,
             attempts: 0,
             source: None,
         }))
@@ -206,13 +243,12 @@ impl Error {
             Reason::InvalidField,
             "invalid request",
         );
-        if let Some(inner) = Arc::get_mut(&mut error.0) {
-            inner.unsent = true;
-            inner.field_violations = vec![FieldViolation {
-                field: field.to_owned(),
-                description: description.into(),
-            }];
-        }
+        let inner = Arc::make_mut(&mut error.0);
+        inner.unsent = true;
+        inner.field_violations = vec![FieldViolation {
+            field: field.to_owned(),
+            description: description.into(),
+        }];
         error
     }
 
@@ -279,16 +315,12 @@ impl Error {
             format!("{what}: {cause}"),
         )
         .with_source(source);
-        if let Some(inner) = Arc::get_mut(&mut error.0) {
-            inner.unsent = unsent;
-        }
+        Arc::make_mut(&mut error.0).unsent = unsent;
         error
     }
 
     fn with_source(mut self, source: Arc<dyn StdError + Send + Sync>) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.source = Some(source);
-        }
+        Arc::make_mut(&mut self.0).source = Some(source);
         self
     }
 
@@ -323,6 +355,7 @@ impl Error {
             quota_violations: quota_violations(&details),
             retry_delay: details.retry_info().and_then(|info| info.retry_delay),
             unsent: false,
+            unsure: false,
             attempts: 0,
             source: None,
         }))

@@ -111,7 +111,8 @@ impl ExportFollowers {
     }
 
     /// Chunks of at most 1,000 followers, each with the cursor to resume behind it. Store the cursor when the chunk is
-    /// handled. Ends behind the chunk with `last`; an error is the end too, and leaves the export incomplete.
+    /// handled. Ends behind the chunk with `last`; an error is the end too, and leaves the export incomplete. A
+    /// connection that breaks is made again for as long as a call may take.
     #[must_use = "streams do nothing unless polled"]
     pub fn chunks(self) -> BoxStream<'static, Result<v1::StreamFollowersResponse, Error>> {
         let attempts = self.core.transport.policy.max_attempts;
@@ -142,6 +143,8 @@ impl Feed for ExportFeed {
 
     /// Every chunk is a step ahead.
     const SETTLED: Duration = Duration::ZERO;
+
+    const HURRIED: bool = true;
 
     fn request(&self) -> Self::Request {
         self.request.clone()

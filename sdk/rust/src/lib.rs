@@ -26,9 +26,9 @@
 //! What the SDK does by itself:
 //!
 //! - It sends the access token along, and exchanges it before it ends, once for all calls that wait for it.
-//! - It gives each mutation a `request_id`, the same for all its attempts, so that nothing happens twice.
-//! - It repeats calls where that is safe and can help, after exponential waits with full jitter or those that the server asks
-//!   for, within the timeout of the call and out of a budget of the client ([`RetryPolicy`]).
+//! - It gives each mutation a `request_id` (a login has none), the same for all its attempts, so that nothing happens twice.
+//! - It repeats calls until their timeout, 10 s unless told otherwise, where that is safe and can help: after exponential waits
+//!   with jitter and those that the server asks for, out of a budget of the client ([`RetryPolicy`]).
 //! - It reads lists across pages ([`List`]).
 //! - It keeps subscriptions connected, resumes them without a hole, and drops repeats ([`HomeStream`]).
 

@@ -41,6 +41,9 @@ pub(crate) trait Feed: Send + 'static {
     /// A stream that lived this long was a success: the next failure starts to count anew.
     const SETTLED: Duration = Duration::from_secs(10);
 
+    /// Every connection, not only the first, must be there within the timeout of a call, or the stream ends.
+    const HURRIED: bool = false;
+
     /// What to ask for now, cursor included. Only called when all events handed out before were handled.
     fn request(&self) -> Self::Request;
 
@@ -102,6 +105,8 @@ struct Driver<F: Feed> {
     failures: u32,
     max_reconnects: Option<u32>,
     wait_until: Option<Instant>,
+    /// Until when a connection is tried for that must be there in time; set by the first attempt.
+    open_until: Option<Instant>,
     was_connected: bool,
     /// The token was renewed since the last message, and doing so again would not help.
     renewed: bool,
@@ -128,6 +133,7 @@ impl<F: Feed> Driver<F> {
             failures: 0,
             max_reconnects,
             wait_until: None,
+            open_until: None,
             was_connected: false,
             renewed: false,
             done: false,
@@ -157,7 +163,7 @@ impl<F: Feed> Driver<F> {
         if let Some(until) = self.wait_until.take() {
             sleep_until(until).await;
         }
-        let deadline = Instant::now() + self.core.transport.timeout;
+        let deadline = self.opening_deadline();
         let pass = match self.core.pass(<F::Request as Rpc>::ACCESS).await {
             Ok(pass) => pass,
             Err(error) => return self.failed(error, Pass::Nobody).await,
@@ -177,6 +183,21 @@ impl<F: Feed> Driver<F> {
                 Ok(())
             }
             Err(error) => self.failed(error, pass).await,
+        }
+    }
+
+    /// Whether the next connection may be tried for as long as it takes.
+    fn may_take_long(&self) -> bool {
+        self.was_connected && !F::HURRIED
+    }
+
+    /// The first connection is a call, and bounded like one. Later ones get as long each.
+    fn opening_deadline(&mut self) -> Instant {
+        let fresh = Instant::now() + self.core.transport.timeout;
+        if self.may_take_long() {
+            fresh
+        } else {
+            *self.open_until.get_or_insert(fresh)
         }
     }
 
@@ -207,6 +228,7 @@ impl<F: Feed> Driver<F> {
             self.feed.connected(self.was_connected, &mut self.events);
             self.was_connected = true;
             self.renewed = false;
+            self.open_until = None;
         }
         match self.feed.take(message, &mut self.events) {
             Next::Go => self.open = Some(open),
@@ -229,7 +251,7 @@ impl<F: Feed> Driver<F> {
                 Err(cause) => return self.retry(cause),
             }
         }
-        self.core.leave_if_revoked(&pass, &error).await;
+        self.core.leave_if_ended(&pass, &error).await;
         if self.feed.mend(&error, &mut self.events) {
             return Ok(());
         }
@@ -238,10 +260,10 @@ impl<F: Feed> Driver<F> {
 
     fn retry(&mut self, error: Error) -> Result<(), Error> {
         self.failures += 1;
-        if !self.may_reconnect(&error) {
-            return Err(error);
-        }
-        let delay = self.core.transport.policy.wait(&error, self.failures);
+        let delay = match self.delay(&error) {
+            Some(delay) if self.may_reconnect(&error) => delay,
+            _ => return Err(error),
+        };
         self.wait_until = Some(Instant::now() + delay);
         self.feed.reconnecting(
             Reconnect {
@@ -252,6 +274,19 @@ impl<F: Feed> Driver<F> {
             &mut self.events,
         );
         Ok(())
+    }
+
+    /// How long to wait before the next attempt; None when the first connection would come too late.
+    fn delay(&self, error: &Error) -> Option<Duration> {
+        let policy = &self.core.transport.policy;
+        if self.may_take_long() {
+            return Some(policy.wait(error, self.failures));
+        }
+        let until = self
+            .open_until
+            .unwrap_or_else(|| Instant::now() + self.core.transport.timeout);
+        let left = until.saturating_duration_since(Instant::now());
+        policy.wait_within(error, self.failures, left)
     }
 
     fn may_reconnect(&self, error: &Error) -> bool {

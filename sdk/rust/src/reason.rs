@@ -73,9 +73,10 @@ reasons! {
     SessionRevoked,
     /// Handle and password do not match an account.
     CredentialsInvalid,
-    /// The refresh token is unknown or past its time: log in again.
+    /// The server does not know the refresh token: it is past its time, or another server's. Log in again, unless the wrong
+    /// server was asked; the login stays in the token store.
     RefreshTokenInvalid,
-    /// The refresh token was used twice, and its session revoked: log in again.
+    /// The refresh token was used twice, and its session revoked: log in again. The login is gone from the token store.
     RefreshTokenReused,
     /// The caller may not do this.
     PermissionDenied,

@@ -6,34 +6,45 @@ use parking_lot::Mutex;
 
 use crate::{Error, Reason};
 
+/// What an attempt must have until the deadline: with less it could hardly be answered, and that error would hide the one
+/// before, which says what is wrong.
+const ROOM: Duration = Duration::from_millis(50);
+
 /// How calls are repeated that failed without a fault of theirs.
 ///
-/// Waits grow exponentially with full jitter: a random time between 0 and the backoff, on top of the delay that the server
-/// asks for. All retries of a client come out of one budget, so that a server in trouble does not get the load several
-/// times over.
+/// A call is tried until its timeout ([`ClientBuilder::timeout`](crate::ClientBuilder::timeout), 10 s unless told
+/// otherwise): a server that restarts meanwhile is waited for. Waits grow exponentially with full jitter: a random time
+/// between 0 and the backoff. Where the server says when to come back, that is waited out first, and at least half of the
+/// backoff on top, so that those who were all told the same do not come back together.
+///
+/// All retries of a client come out of one budget, so that a server in trouble does not get the load several times over: a
+/// call that finds it empty goes on waiting. A retry that succeeds is paid back, so that all who wait get through once the
+/// server is well again. A refusal for the rate limit costs nothing: that server is well, and says itself when to come.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// How often a call is tried at most, the first time included; 1 turns retries off, and so does 0. Default 5.
+    /// How often a call is tried at most within its timeout, the first time included; 1 turns retries off, and so does 0.
+    /// Default `u32::MAX`: the timeout alone ends it.
     pub max_attempts: u32,
     /// Backoff before the second attempt; it doubles with each. Default 100 ms.
     pub base_backoff: Duration,
-    /// The longest backoff. Default 5 s.
+    /// The longest backoff. Default 2 s.
     pub max_backoff: Duration,
     /// Retries that each call pays in for. Default 0.1: in the long run one retry for ten calls.
     pub budget_ratio: f64,
     /// Retries that a client can make out of hand, and the most that it can save up. Default 20.
     pub budget_reserve: u32,
-    /// Retries a second that are paid in without calls, so that a quiet client gets going again. Default 1.
+    /// Retries a second that are paid in without calls, so that a client keeps trying at a slow pace. Default 1. With 0, a call
+    /// that finds the budget empty fails at once.
     pub budget_per_second: f64,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            max_attempts: 5,
+            max_attempts: u32::MAX,
             base_backoff: Duration::from_millis(100),
-            max_backoff: Duration::from_secs(5),
+            max_backoff: Duration::from_secs(2),
             budget_ratio: 0.1,
             budget_reserve: 20,
             budget_per_second: 1.0,
@@ -75,25 +86,57 @@ impl RetryPolicy {
         self
     }
 
-    /// How long to wait after `attempt` (from 1) failed with `error`, or None when it is final.
-    pub(crate) fn pause(&self, error: &Error, repeatable: bool, attempt: u32) -> Option<Duration> {
-        if attempt >= self.max_attempts || !may_repeat(error, repeatable) {
+    /// How long to wait after `attempt` (from 1) failed with `error`, when there is `left` until the deadline. None when the
+    /// error is final, or no attempt would fit in any more: waiting for that only delays the bad news.
+    pub(crate) fn pause(&self, error: &Error, attempt: u32, left: Duration) -> Option<Duration> {
+        if attempt >= self.max_attempts || !may_repeat(error) {
             return None;
         }
-        Some(self.wait(error, attempt))
+        self.wait_within(error, attempt, left)
+    }
+
+    /// The wait before the attempt after `attempt` (from 1), when there is `left` until the deadline. None when that attempt
+    /// would not fit in.
+    pub(crate) fn wait_within(&self, error: &Error, attempt: u32, left: Duration) -> Option<Duration> {
+        let wait = self.wait(error, attempt);
+        if wait + ROOM < left {
+            return Some(wait);
+        }
+        // The backoff would pass the deadline, but what the server asks for does not: one more attempt before it.
+        let asked = error.retry_delay().unwrap_or_default();
+        let spare = left.checked_sub(asked + ROOM)?;
+        (spare > self.base_backoff).then(|| asked + spare / 2)
     }
 
     /// The wait before the attempt after `attempt` (from 1).
     pub(crate) fn wait(&self, error: &Error, attempt: u32) -> Duration {
         let doublings = attempt.saturating_sub(1).min(20);
         let backoff = self.base_backoff.saturating_mul(1 << doublings).min(self.max_backoff);
-        error.retry_delay().unwrap_or_default() + backoff.mul_f64(rand::random::<f64>())
+        let random = rand::random::<f64>();
+        match error.retry_delay() {
+            // "Come back in 0 s" is no leave to come back at once, and with all the others.
+            Some(asked) => asked + backoff.mul_f64(0.5 + random / 2.0),
+            None => backoff.mul_f64(random),
+        }
     }
 }
 
-fn may_repeat(error: &Error, repeatable: bool) -> bool {
+/// Every method of the contract may be repeated: it reads, carries a request_id, or is a login, of which one too many is only
+/// a session that nobody uses.
+fn may_repeat(error: &Error) -> bool {
     // Repeating a throttled login by itself would hammer the door that the server just closed.
-    error.is_retryable() && error.reason() != Reason::LoginThrottled && (repeatable || error.is_unsent())
+    error.is_retryable() && error.reason() != Reason::LoginThrottled
+}
+
+/// What a retry costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Charge {
+    /// One of the budget.
+    Paid,
+    /// Nothing.
+    Free,
+    /// More than there is.
+    Refused,
 }
 
 /// Token bucket that all retries of a client are taken from.
@@ -118,21 +161,38 @@ impl Budget {
 
     /// A call pays in.
     pub(crate) fn deposit(&self) {
-        let mut level = self.level.lock();
-        level.0 = (level.0 + self.ratio).min(self.reserve);
+        self.pay_in(self.ratio);
     }
 
-    /// A retry is taken out; false when there is none left.
-    pub(crate) fn withdraw(&self) -> bool {
+    /// A retry that helped is paid back.
+    pub(crate) fn refund(&self) {
+        self.pay_in(1.0);
+    }
+
+    fn pay_in(&self, retries: f64) {
+        let mut level = self.level.lock();
+        level.0 = (level.0 + retries).min(self.reserve);
+    }
+
+    /// A retry after this error is taken out.
+    pub(crate) fn withdraw(&self, error: &Error) -> Charge {
+        if error.reason() == Reason::RateLimited {
+            return Charge::Free;
+        }
         let mut level = self.level.lock();
         let now = Instant::now();
         let refilled = level.0 + now.duration_since(level.1).as_secs_f64() * self.per_second;
         *level = (refilled.min(self.reserve), now);
-        let granted = level.0 >= 1.0;
-        if granted {
-            level.0 -= 1.0;
+        if level.0 < 1.0 {
+            return Charge::Refused;
         }
-        granted
+        level.0 -= 1.0;
+        Charge::Paid
+    }
+
+    /// Whether an empty budget fills up by waiting.
+    pub(crate) fn refills(&self) -> bool {
+        self.per_second > 0.0 && self.reserve >= 1.0
     }
 }
 
@@ -155,24 +215,18 @@ mod tests {
     fn only_what_can_help_is_repeated() {
         let second = Some(Duration::from_secs(1));
         let cases = [
-            (server(Code::Unavailable, "STORE_UNAVAILABLE", None), true, true),
-            (server(Code::Unavailable, "STORE_UNAVAILABLE", None), false, false),
-            (server(Code::ResourceExhausted, "OVERLOADED", second), true, true),
-            (server(Code::ResourceExhausted, "OVERLOADED", second), false, true),
-            (server(Code::ResourceExhausted, "TOO_MANY_STREAMS", None), true, false),
-            (server(Code::ResourceExhausted, "LOGIN_THROTTLED", second), false, false),
-            (server(Code::Aborted, "ETAG_MISMATCH", None), true, false),
-            (server(Code::Internal, "INTERNAL", None), true, false),
-            (server(Code::InvalidArgument, "INVALID_FIELD", None), true, false),
-            (Error::deadline(Duration::ZERO), true, true),
-            (Error::deadline(Duration::ZERO), false, false),
+            (server(Code::Unavailable, "STORE_UNAVAILABLE", None), true),
+            (server(Code::ResourceExhausted, "OVERLOADED", second), true),
+            (server(Code::ResourceExhausted, "RATE_LIMITED", None), true),
+            (server(Code::ResourceExhausted, "TOO_MANY_STREAMS", None), false),
+            (server(Code::ResourceExhausted, "LOGIN_THROTTLED", second), false),
+            (server(Code::Aborted, "ETAG_MISMATCH", None), false),
+            (server(Code::Internal, "INTERNAL", None), false),
+            (server(Code::InvalidArgument, "INVALID_FIELD", None), false),
+            (Error::deadline(Duration::ZERO), true),
         ];
-        for (error, repeatable, expected) in cases {
-            assert_eq!(
-                may_repeat(&error, repeatable),
-                expected,
-                "{error:?}, repeatable: {repeatable}"
-            );
+        for (error, expected) in cases {
+            assert_eq!(may_repeat(&error), expected, "{error:?}");
         }
     }
 
@@ -186,19 +240,64 @@ mod tests {
             assert!(policy.wait(&plain, 2) <= Duration::from_millis(200));
             assert!(policy.wait(&plain, 60) <= Duration::from_secs(1));
             let wait = policy.wait(&asked, 1);
-            assert!(wait >= Duration::from_secs(3) && wait <= Duration::from_millis(3100));
+            assert!(wait >= Duration::from_millis(3050) && wait <= Duration::from_millis(3100));
         }
-        assert_eq!(policy.pause(&plain, true, policy.max_attempts), None);
+    }
+
+    #[test]
+    fn nobody_comes_back_at_once_or_together_who_was_told_to_wait_for_nothing() {
+        let policy = RetryPolicy::default();
+        let asked = server(Code::ResourceExhausted, "RATE_LIMITED", Some(Duration::ZERO));
+        let waits: Vec<Duration> = (0..200).map(|_| policy.wait(&asked, 1)).collect();
+        let least = policy.base_backoff / 2;
+        assert!(waits.iter().all(|wait| *wait >= least), "{waits:?}");
+        let (first, last) = (waits.iter().min(), waits.iter().max());
+        assert!(
+            first.zip(last).is_some_and(|(first, last)| *last - *first > least / 2),
+            "{waits:?}"
+        );
+    }
+
+    #[test]
+    fn only_the_deadline_ends_the_attempts() {
+        let policy = RetryPolicy::default();
+        let plain = server(Code::Unavailable, "STORE_UNAVAILABLE", None);
+        let asked = server(Code::ResourceExhausted, "RATE_LIMITED", Some(Duration::from_secs(3)));
+        let (little, second) = (Duration::from_millis(50), Duration::from_secs(1));
+        for attempt in [1, 5, 100, 100_000] {
+            for _ in 0..50 {
+                // Also when the backoff alone would pass the deadline.
+                assert!(
+                    policy
+                        .pause(&plain, attempt, second)
+                        .is_some_and(|pause| pause < second)
+                );
+                let pause = policy.pause(&asked, attempt, Duration::from_secs(4));
+                assert!(pause.is_some_and(|pause| pause >= Duration::from_secs(3) && pause < Duration::from_secs(4)));
+            }
+            assert_eq!(policy.pause(&asked, attempt, Duration::from_secs(3)), None);
+            assert_eq!(policy.pause(&asked, attempt, second), None);
+        }
+        assert_eq!(policy.pause(&plain, 100, Duration::ZERO), None);
+        assert!(policy.pause(&plain, 1, little).is_none_or(|pause| pause < little));
+        assert_eq!(policy.max_attempts(3).pause(&plain, 3, second), None);
+        assert_eq!(RetryPolicy::none().pause(&plain, 1, second), None);
     }
 
     #[test]
     fn the_budget_pays_for_a_tenth() {
         let budget = Budget::new(&RetryPolicy::default().budget(0.1, 5, 0.0));
+        let sick = server(Code::Unavailable, "STORE_UNAVAILABLE", None);
         let mut retries = 0;
         for _ in 0..1000 {
             budget.deposit();
-            retries += u32::from(budget.withdraw());
+            retries += u32::from(budget.withdraw(&sick) == Charge::Paid);
         }
         assert!((100..=105).contains(&retries), "{retries}");
+        budget.refund();
+        assert_eq!(budget.withdraw(&sick), Charge::Paid, "what helped is paid back");
+        assert_eq!(budget.withdraw(&sick), Charge::Refused);
+        let limited = server(Code::ResourceExhausted, "RATE_LIMITED", None);
+        assert_eq!(budget.withdraw(&limited), Charge::Free);
     }
 }

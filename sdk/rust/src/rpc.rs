@@ -15,9 +15,6 @@ pub trait Rpc: Message + Default + Clone + Debug + sealed::Sealed + 'static {
     /// Which credentials go with it.
     #[doc(hidden)]
     const ACCESS: Access;
-    /// A repetition does no harm: the method reads, or carries a request_id.
-    #[doc(hidden)]
-    const REPEATABLE: bool;
 
     /// Where the request_id goes, for methods that change something.
     #[doc(hidden)]
@@ -79,23 +76,22 @@ macro_rules! rpcs {
         #[cfg(test)]
         const PATHS: &[&str] = &[$(<v1::$request as Rpc>::PATH),*];
     };
-    (@body read) => { const REPEATABLE: bool = true; };
-    (@body once) => { const REPEATABLE: bool = false; };
+    (@body read) => {};
+    (@body login) => {};
     (@body write) => {
-        const REPEATABLE: bool = true;
-
         fn request_id_mut(&mut self) -> Option<&mut String> {
             Some(&mut self.request_id)
         }
     };
     (@marker read $request:ident) => {};
-    (@marker once $request:ident) => {};
+    (@marker login $request:ident) => {};
     (@marker write $request:ident) => { impl Mutation for v1::$request {} };
 }
 
 rpcs! {
     "AuthService/Register" Anonymous write RegisterRequest => RegisterResponse;
-    "AuthService/Login" Anonymous once LoginRequest => LoginResponse;
+    // No request_id: a repetition opens another session, and one that nobody uses does no harm.
+    "AuthService/Login" Anonymous login LoginRequest => LoginResponse;
     "AuthService/RefreshToken" Anonymous write RefreshTokenRequest => RefreshTokenResponse;
     "AuthService/Logout" User write LogoutRequest => LogoutResponse;
     "AuthService/ChangePassword" User write ChangePasswordRequest => ChangePasswordResponse;

@@ -14,12 +14,11 @@ use crate::token_store::StoreLock;
 use crate::transport::{Bearer, Transport};
 use crate::{Credentials, Error, Reason, TokenStore};
 
-/// Bound of one exchange of tokens with all its attempts. Below the 30 s within which the server takes a repetition of the
-/// same exchange for what it is.
-const REFRESH_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bound of one attempt, so that one that is never answered leaves time for others.
-const REFRESH_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to leave an exchange alone that failed while the token at hand is still good.
+/// Bound of one attempt to exchange tokens; the call that needs them decides whether there is another.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long another process is waited for that exchanges tokens: longer than its attempt can take.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to leave an exchange alone that failed while the token at hand is still good, or that was refused.
 const REFRESH_REST: Duration = Duration::from_secs(5);
 /// How often to look whether another process is done with its exchange.
 const LOCK_POLL: Duration = Duration::from_millis(20);
@@ -47,6 +46,8 @@ struct State {
     refresh: Option<Refresh>,
     /// No exchange ahead of time before this.
     rest_until: Option<Instant>,
+    /// The server does not know the refresh token: no exchange before this, and this error instead.
+    unknown_until: Option<(Instant, Error)>,
 }
 
 impl Session {
@@ -150,6 +151,13 @@ impl Session {
             if !Arc::ptr_eq(&current, stale) {
                 return same_user(&current, stale);
             }
+            if let Some((_, error)) = state
+                .unknown_until
+                .as_ref()
+                .filter(|(until, _)| Instant::now() < *until)
+            {
+                return Err(error.clone());
+            }
             state
                 .refresh
                 .get_or_insert_with(|| self.start_refresh(transport.clone(), current))
@@ -188,14 +196,17 @@ impl Session {
                     ..State::default()
                 }
             }
+            // Perhaps another server answers at the same address for a while. The session is kept, and tried again later.
+            Err(error) if error.reason() == Reason::RefreshTokenInvalid => {
+                state.unknown_until = Some((Instant::now() + REFRESH_REST, error.clone()));
+            }
             Err(error) if error.is_logged_out() => *state = State::default(),
             Err(_) => {}
         }
     }
 
     async fn exchange(&self, transport: &Arc<Transport>, stale: &Arc<Ticket>) -> Result<Arc<Ticket>, Error> {
-        let deadline = Instant::now() + REFRESH_TIMEOUT;
-        let _lock = self.lock(deadline).await?;
+        let _lock = self.lock().await?;
         if let Some(theirs) = self.exchanged_elsewhere(stale).await? {
             return Ok(theirs);
         }
@@ -203,11 +214,11 @@ impl Session {
             refresh_token: stale.credentials.refresh_token().to_owned(),
             request_id: stale.credentials.refresh_request_id().to_string(),
         };
-        let exchange = transport.unary_with_retries(request, deadline, REFRESH_ATTEMPT_TIMEOUT);
-        match exchange.await {
+        let deadline = Instant::now() + REFRESH_TIMEOUT;
+        match transport.unary(request, None, deadline).await {
             Ok(answer) => self.keep(stale, stale.credentials.refreshed(answer.tokens)?).await,
             Err(error) => {
-                if error.is_logged_out() {
+                if error.ends_session() {
                     tracing::info!(reason = error.reason_name(), "the session is over");
                     self.forget_if(stale).await;
                 }
@@ -235,13 +246,14 @@ impl Session {
         Ok(ticket)
     }
 
-    async fn lock(&self, deadline: Instant) -> Result<StoreLock, Error> {
+    async fn lock(&self) -> Result<StoreLock, Error> {
+        let deadline = Instant::now() + LOCK_TIMEOUT;
         loop {
             if let Some(lock) = self.store.try_lock().map_err(Error::token_store)? {
                 return Ok(lock);
             }
             if Instant::now() >= deadline {
-                return Err(Error::deadline(REFRESH_TIMEOUT));
+                return Err(Error::deadline(LOCK_TIMEOUT));
             }
             sleep(LOCK_POLL).await;
         }
@@ -297,11 +309,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> +
     outcome
         .unwrap_or_else(|error| Err(std::io::Error::other(error)))
         .map_err(Error::token_store)
-}
-
-/// A session that the server says is over.
-pub(crate) fn is_revoked(error: &Error) -> bool {
-    error.reason() == Reason::SessionRevoked
 }
 
 impl fmt::Debug for Session {

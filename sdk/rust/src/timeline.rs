@@ -145,8 +145,8 @@ impl SubscribeHome {
         self
     }
 
-    /// Gives up after so many failures in a row to connect again. Default: never. The very first connection is tried as
-    /// often as a call is.
+    /// Gives up after so many failures in a row to connect again. Default: never. The very first connection is tried for
+    /// as long as a call is.
     pub fn max_reconnects(mut self, reconnects: u32) -> Self {
         self.max_reconnects = Some(reconnects);
         self

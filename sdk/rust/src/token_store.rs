@@ -177,7 +177,8 @@ pub trait TokenStore: Send + Sync + 'static {
     /// When the store cannot be written.
     fn save(&self, credentials: &Credentials) -> io::Result<()>;
 
-    /// Forgets what is kept.
+    /// Forgets what is kept: on a logout, and when the server says that the session was ended. Not when a server merely does
+    /// not know the session.
     ///
     /// # Errors
     /// When the store cannot be written.

@@ -1,5 +1,7 @@
 //! What a configuration must keep to beyond the types of its values.
 
+use social_observability::check_filter;
+
 use super::{Config, Connection, Error, Rate, Tls};
 
 /// The largest world that dev mode makes, in people.
@@ -17,6 +19,9 @@ impl Config {
         self.connection.check(&mut problems);
         for (class, rate) in self.rate_limits.classes() {
             rate.check(class, &mut problems);
+        }
+        if let Some(Err(reason)) = self.telemetry.filter.as_deref().map(check_filter) {
+            problems.push(format!("telemetry.filter: {reason}"));
         }
         for origin in &self.cors_origins {
             if !is_origin(origin) {
@@ -175,6 +180,8 @@ mod tests {
         assert!(problems_of(|c| c.admin.listen = c.listen).contains("admin.listen"));
         assert!(problems_of(|c| c.workers = 0).contains("workers: is 0; it must be from 1 to 64"));
         assert!(problems_of(|c| c.rate_limits.write.user_burst = 0).contains("rate_limits.write.user_burst"));
+        let filter = problems_of(|c| c.telemetry.filter = Some("info,,=x".into()));
+        assert!(filter.contains("telemetry.filter: has an empty part"), "{filter}");
         let two = problems_of(|c| {
             c.workers = 0;
             c.heartbeat_ms = 1;

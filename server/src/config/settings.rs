@@ -112,6 +112,12 @@ pub const SETTINGS: &[Setting] = &[
         "origins between commas, as in https://app.example.org,http://localhost:*",
         "Web origins whose scripts may call",
     ),
+    setting(
+        "trusted_proxies",
+        Kind::List,
+        "networks between commas, as in 10.0.0.0/8,fd00::/8",
+        "Networks of the proxies before the server: a call from one counts for the client that its x-forwarded-for names",
+    ),
     number("workers", "Tasks that drive fan-out"),
     number(
         "heartbeat_ms",

@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::{Table, Value};
 
-use super::{Config, Error, Kind, SETTINGS, Setting};
+use super::{Config, Error, Kind, SETTINGS, Setting, variables};
 
 /// How the server was asked to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,10 @@ pub struct Invocation {
 /// Reads the command line, the variables and the file. Prints help and version by itself, and then exits.
 ///
 /// # Errors
-/// When a value cannot be read or used. What clap itself refuses (an unknown flag) it reports and exits with 2.
+/// When a value cannot be read or used, or a variable `SOCIAL_*` is no setting. What clap itself refuses (an unknown flag) it reports and exits with 2.
 pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Error> {
     let matches = command().get_matches_from(args);
+    variables::check(std::env::vars_os())?;
     let mode = match matches.subcommand_name() {
         Some("dev") => Mode::Dev,
         Some("rotate-keys") => Mode::RotateKeys,
@@ -75,7 +76,7 @@ fn command() -> Command {
             Command::new("rotate-keys")
                 .about("Adds a key that tokens are signed with; a running server takes it up within 90 seconds"),
         )
-        .arg(option("config", "SOCIAL_CONFIG").value_name("FILE").help("TOML file of settings"))
+        .arg(option("config", variables::CONFIG).value_name("FILE").help("TOML file of settings"))
         .arg(
             Arg::new("dump-config")
                 .long("dump-config")
@@ -250,7 +251,16 @@ mod tests {
 
     #[test]
     fn every_key_is_a_setting_and_every_setting_a_key() {
-        let optional = |key: &str| given(key, "127.0.0.1:1");
+        let optional = |key: &str| {
+            given(
+                key,
+                if key == "telemetry.filter" {
+                    "info"
+                } else {
+                    "127.0.0.1:1"
+                },
+            )
+        };
         let missing = [
             "tls.cert",
             "tls.key",

@@ -24,20 +24,23 @@ struct Graph {
 }
 
 impl Graph {
-    /// Sets an edge from the caller; how the caller stands to the user then.
-    async fn set(
+    /// Sets an edge from the caller to a user, or takes it back; answers how the caller stands to the user then.
+    async fn set<R>(
         &self,
         caller: &Caller,
-        kind: EdgeKind,
-        active: bool,
+        (kind, active): (EdgeKind, bool),
         user_id: &str,
         request_id: &str,
-    ) -> Result<Option<v1::Relationship>> {
-        let user = towards(user_id, request_id)?;
-        let me = caller.user()?;
-        let relation = graph::set(&self.backend, caller, kind, user, active, request_id).await?;
-        event::edge_set(name(kind), &me, &user, active);
-        Ok(Some(convert::user::relationship(user, relation)))
+        respond: impl FnOnce(Option<v1::Relationship>) -> R,
+    ) -> Result<Response<R>, Status> {
+        answer(async {
+            let user = towards(user_id, request_id)?;
+            let me = caller.user()?;
+            let relation = graph::set(&self.backend, caller, kind, user, active, request_id).await?;
+            event::edge_set(name(kind), &me, &user, active);
+            Ok(respond(Some(convert::user::relationship(user, relation))))
+        })
+        .await
     }
 }
 
@@ -63,24 +66,18 @@ fn towards(user_id: &str, request_id: &str) -> Result<UserId> {
 impl GraphService for Graph {
     async fn follow(&self, request: Request<v1::FollowRequest>) -> Result<Response<v1::FollowResponse>, Status> {
         let (caller, message) = open(request);
-        answer(async {
-            let set = self.set(&caller, EdgeKind::Follow, true, &message.user_id, &message.request_id);
-            Ok(v1::FollowResponse {
-                relationship: set.await?,
-            })
-        })
-        .await
+        let respond = |relationship| v1::FollowResponse { relationship };
+        let edge = (EdgeKind::Follow, true);
+        self.set(&caller, edge, &message.user_id, &message.request_id, respond)
+            .await
     }
 
     async fn unfollow(&self, request: Request<v1::UnfollowRequest>) -> Result<Response<v1::UnfollowResponse>, Status> {
         let (caller, message) = open(request);
-        answer(async {
-            let set = self.set(&caller, EdgeKind::Follow, false, &message.user_id, &message.request_id);
-            Ok(v1::UnfollowResponse {
-                relationship: set.await?,
-            })
-        })
-        .await
+        let respond = |relationship| v1::UnfollowResponse { relationship };
+        let edge = (EdgeKind::Follow, false);
+        self.set(&caller, edge, &message.user_id, &message.request_id, respond)
+            .await
     }
 
     async fn remove_follower(
@@ -159,46 +156,34 @@ impl GraphService for Graph {
 
     async fn block(&self, request: Request<v1::BlockRequest>) -> Result<Response<v1::BlockResponse>, Status> {
         let (caller, message) = open(request);
-        answer(async {
-            let set = self.set(&caller, EdgeKind::Block, true, &message.user_id, &message.request_id);
-            Ok(v1::BlockResponse {
-                relationship: set.await?,
-            })
-        })
-        .await
+        let respond = |relationship| v1::BlockResponse { relationship };
+        let edge = (EdgeKind::Block, true);
+        self.set(&caller, edge, &message.user_id, &message.request_id, respond)
+            .await
     }
 
     async fn unblock(&self, request: Request<v1::UnblockRequest>) -> Result<Response<v1::UnblockResponse>, Status> {
         let (caller, message) = open(request);
-        answer(async {
-            let set = self.set(&caller, EdgeKind::Block, false, &message.user_id, &message.request_id);
-            Ok(v1::UnblockResponse {
-                relationship: set.await?,
-            })
-        })
-        .await
+        let respond = |relationship| v1::UnblockResponse { relationship };
+        let edge = (EdgeKind::Block, false);
+        self.set(&caller, edge, &message.user_id, &message.request_id, respond)
+            .await
     }
 
     async fn mute(&self, request: Request<v1::MuteRequest>) -> Result<Response<v1::MuteResponse>, Status> {
         let (caller, message) = open(request);
-        answer(async {
-            let set = self.set(&caller, EdgeKind::Mute, true, &message.user_id, &message.request_id);
-            Ok(v1::MuteResponse {
-                relationship: set.await?,
-            })
-        })
-        .await
+        let respond = |relationship| v1::MuteResponse { relationship };
+        let edge = (EdgeKind::Mute, true);
+        self.set(&caller, edge, &message.user_id, &message.request_id, respond)
+            .await
     }
 
     async fn unmute(&self, request: Request<v1::UnmuteRequest>) -> Result<Response<v1::UnmuteResponse>, Status> {
         let (caller, message) = open(request);
-        answer(async {
-            let set = self.set(&caller, EdgeKind::Mute, false, &message.user_id, &message.request_id);
-            Ok(v1::UnmuteResponse {
-                relationship: set.await?,
-            })
-        })
-        .await
+        let respond = |relationship| v1::UnmuteResponse { relationship };
+        let edge = (EdgeKind::Mute, false);
+        self.set(&caller, edge, &message.user_id, &message.request_id, respond)
+            .await
     }
 
     async fn list_blocks(

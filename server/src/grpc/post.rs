@@ -1,6 +1,6 @@
 //! PostService.
 
-use social_core::posts::{self, NewPost, Post, PostEvent, PostPatch, PostSubscription};
+use social_core::posts::{self, NewPost, Post, PostEvent, PostPatch, PostSubscription, UserPostsFilter};
 use social_core::{Backend, Result, text};
 use social_observability::event;
 use social_proto::v1;
@@ -186,8 +186,11 @@ impl PostService for Posts {
             let author = fields.id("user_id", &message.user_id);
             let page = fields.page(message.page_size, &message.page_token);
             fields.check()?;
-            let listed =
-                posts::list_by_user(&self.backend, caller.viewer, author, message.exclude_replies, page).await?;
+            let filter = UserPostsFilter {
+                exclude_replies: message.exclude_replies,
+                include_deleted: message.include_deleted,
+            };
+            let listed = posts::list_by_user(&self.backend, caller.viewer, author, filter, page).await?;
             Ok(v1::ListUserPostsResponse {
                 posts: listed.items.iter().map(convert::post::post).collect(),
                 next_page_token: listed.next_page_token,

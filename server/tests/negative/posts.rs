@@ -213,6 +213,10 @@ fn list_user_posts(world: &World) -> Table {
             m.exclude_replies = true;
             m.page_token.clone_from(&token);
         })
+        .case("a page token of a list without deleted posts", foreign(), |m| {
+            m.include_deleted = true;
+            m.page_token.clone_from(&token);
+        })
         .done()
 }
 

@@ -24,6 +24,7 @@ cases!["comments":
     a_deleted_parent_takes_no_answer,
     a_deleted_post_takes_no_comment,
     an_edit_changes_the_text,
+    an_edit_that_changes_nothing_leaves_the_version,
     an_edit_of_an_older_version_is_refused,
     an_edit_repeated_is_applied_once,
     a_deleted_comment_is_not_edited,
@@ -268,6 +269,19 @@ async fn an_edit_changes_the_text(t: &Subject) {
         ("two", 2, Some(t.now()))
     );
     assert_eq!(row(t, comment.id).await, Comment { replies: 1, ..edited });
+}
+
+async fn an_edit_that_changes_nothing_leaves_the_version(t: &Subject) {
+    let (ann, post) = a_post(t).await;
+    let comment = t.comment(ann, post).await;
+    t.advance(Duration::from_secs(3));
+    let (content, facets) = (comment.content.clone(), comment.facets.clone());
+    let outcome = t
+        .store()
+        .edit_comment(comment.id, content, facets, Some(1), t.key())
+        .await;
+    assert_eq!(outcome.unwrap().value, comment);
+    assert_eq!(row(t, comment.id).await, comment);
 }
 
 async fn an_edit_of_an_older_version_is_refused(t: &Subject) {

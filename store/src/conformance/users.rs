@@ -10,6 +10,7 @@ use super::{Subject, cases};
 
 cases!["users":
     an_edit_changes_what_it_names,
+    an_edit_that_changes_nothing_leaves_the_version,
     an_edit_of_an_older_version_is_refused_and_writes_nothing,
     an_edit_of_nobody_is_refused,
     an_edit_repeated_is_applied_once,
@@ -49,6 +50,17 @@ async fn an_edit_changes_what_it_names(t: &Subject) {
     );
     assert_eq!((user.created_at, user.updated_at), (created, t.now()));
     assert_eq!(t.store().users(&[ann]).await.unwrap(), [Some(user)]);
+}
+
+async fn an_edit_that_changes_nothing_leaves_the_version(t: &Subject) {
+    let ann = t.user("ann").await;
+    let before = t.store().update_profile(ann, bio("one"), None, t.key()).await.unwrap();
+    t.advance(Duration::from_secs(1));
+    for expected in [None, Some(2)] {
+        let again = t.store().update_profile(ann, bio("one"), expected, t.key()).await;
+        assert_eq!(again.unwrap().value, before.value);
+    }
+    assert_eq!(t.store().users(&[ann]).await.unwrap(), [Some(before.value)]);
 }
 
 async fn an_edit_of_an_older_version_is_refused_and_writes_nothing(t: &Subject) {

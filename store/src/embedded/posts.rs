@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use social_core::backend::PostStore;
 use social_core::fanout::{Mode, Payload};
-use social_core::page::Range;
+use social_core::page::{Order, Range};
 use social_core::posts::{CreatedPost, Post, PostChange, PostDraft, PostEdit, Revision};
 use social_core::request::{Outcome, RequestKey, TraceContext};
 use social_core::{Error, PostId, Result, UserId, limits};
@@ -43,7 +43,7 @@ impl PostStore for Truth {
         request: RequestKey,
         trace: Option<TraceContext>,
     ) -> Result<Outcome<Arc<Post>>> {
-        let decide = move |post: &Post, now| post.edited(&edit, expected_version, now).map(Some);
+        let decide = move |post: &Post, now| post.edited(&edit, expected_version, now);
         self.writer.run(move |tx| change(tx, id, &request, trace, decide)).await
     }
 
@@ -78,6 +78,19 @@ impl PostStore for Truth {
         let rows = self.list(Table::UserPosts, &keys::id(author.0), range)?;
         Ok(rows.into_iter().map(|(id, _)| PostId(id)).collect())
     }
+
+    async fn all_user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>> {
+        let (view, prefix) = (self.snapshot(), keys::id(author.0));
+        let mut rows = view.list(Table::UserPosts, &prefix, range)?;
+        rows.extend(view.list(Table::DeletedPosts, &prefix, range)?);
+        let mut ids: Vec<PostId> = rows.into_iter().map(|(id, _)| PostId(id)).collect();
+        ids.sort_unstable();
+        if range.order == Order::NewestFirst {
+            ids.reverse();
+        }
+        ids.truncate(range.limit);
+        Ok(ids)
+    }
 }
 
 /// A post in this commit.
@@ -96,17 +109,26 @@ pub(super) fn put(tx: &mut Tx<'_>, post: Post) -> Result<Arc<Post>> {
 /// Writes a post that did not exist, with its indexes and counts.
 pub(super) fn insert(tx: &mut Tx<'_>, post: Post) -> Result<Arc<Post>> {
     list(tx, &post, true)?;
+    count_reply(tx, None, &post)?;
     put(tx, post)
 }
 
-/// Puts a post into the lists and counts that it belongs to while it is not deleted, or takes it out.
+/// Puts a post into its author's list and count, or takes it out.
 fn list(tx: &mut Tx<'_>, post: &Post, listed: bool) -> Result<()> {
     let own = keys::pair(post.author.0, post.id.0);
     set(tx, Table::UserPosts, own, listed);
-    counts::move_user(tx, post.author, |totals| step(&mut totals.posts, listed))?;
-    let Some(target) = post.in_reply_to else { return Ok(()) };
-    set(tx, Table::Replies, keys::pair(target.0, post.id.0), listed);
-    counts::move_post(tx, target, |counts| step(&mut counts.replies, listed))
+    counts::move_user(tx, post.author, |totals| step(&mut totals.posts, listed))
+}
+
+/// Moves the reply count of the post that a post counts for, or counted for before.
+fn count_reply(tx: &mut Tx<'_>, before: Option<&Post>, post: &Post) -> Result<()> {
+    let (was, is) = (before.and_then(Post::counts_for), post.counts_for());
+    let Some(target) = was.or(is).filter(|_| was != is) else {
+        return Ok(());
+    };
+    let counted = is.is_some();
+    set(tx, Table::Replies, keys::pair(target.0, post.id.0), counted);
+    counts::move_post(tx, target, |counts| step(&mut counts.replies, counted))
 }
 
 fn set(tx: &mut Tx<'_>, table: Table, key: keys::Key, there: bool) {
@@ -197,7 +219,10 @@ fn apply(tx: &mut Tx<'_>, before: &Post, change: PostChange, trace: Option<Trace
     }
     if before.is_deleted() != post.is_deleted() {
         list(tx, &post, !post.is_deleted())?;
+        let own = keys::pair(post.author.0, post.id.0);
+        set(tx, Table::DeletedPosts, own, post.is_deleted());
     }
+    count_reply(tx, Some(before), &post)?;
     if restores {
         let payload = Payload::Restore {
             post: post.id,

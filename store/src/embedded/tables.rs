@@ -23,7 +23,9 @@ pub(super) enum Table {
     Revisions,
     /// (author, post) -> nothing; posts that are not deleted
     UserPosts,
-    /// (target, reply) -> nothing; replies that are not deleted
+    /// (author, post) -> nothing; posts that are deleted
+    DeletedPosts,
+    /// (target, reply) -> nothing; replies that are counted
     Replies,
     /// comment -> comment
     Comments,
@@ -65,7 +67,7 @@ pub(super) enum Table {
 
 impl Table {
     /// All tables, in order.
-    pub(super) const ALL: [Self; 28] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::Users,
         Self::Handles,
         Self::Accounts,
@@ -75,6 +77,7 @@ impl Table {
         Self::Posts,
         Self::Revisions,
         Self::UserPosts,
+        Self::DeletedPosts,
         Self::Replies,
         Self::Comments,
         Self::CommentIndex,
@@ -108,6 +111,7 @@ impl Table {
             Self::Posts => "posts",
             Self::Revisions => "revisions",
             Self::UserPosts => "user_posts",
+            Self::DeletedPosts => "deleted_posts",
             Self::Replies => "replies",
             Self::Comments => "comments",
             Self::CommentIndex => "comment_index",

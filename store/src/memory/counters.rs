@@ -32,10 +32,7 @@ impl Rows {
             .comments
             .values()
             .filter(|comment| comment.post == id && !comment.is_deleted());
-        let replies = self
-            .posts
-            .values()
-            .filter(|post| post.in_reply_to == Some(id) && !post.is_deleted());
+        let replies = self.posts.values().filter(|post| post.counts_for() == Some(id));
         PostCounts {
             likes: self.likes.keys().filter(|(_, post)| *post == id).count() as u64,
             comments: comments.count() as u64,

@@ -45,7 +45,7 @@ impl PostStore for Memory {
         trace: Option<TraceContext>,
     ) -> Result<Outcome<Arc<Post>>> {
         self.rows().change(id, request, trace, |post, now| {
-            post.edited(&edit, expected_version, now).map(Some)
+            post.edited(&edit, expected_version, now)
         })
     }
 
@@ -86,6 +86,12 @@ impl PostStore for Memory {
             .posts
             .values()
             .filter(|post| post.author == author && !post.is_deleted());
+        Ok(select(posts.map(|post| (post.id.0, post.id)), &range))
+    }
+
+    async fn all_user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>> {
+        let rows = self.rows();
+        let posts = rows.posts.values().filter(|post| post.author == author);
         Ok(select(posts.map(|post| (post.id.0, post.id)), &range))
     }
 }

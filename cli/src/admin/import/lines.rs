@@ -175,8 +175,35 @@ fn parse<L: Line>(path: &Path, number: usize, text: &str) -> Result<L::Item> {
         Failure::usage(format!("{}, line {number}: {what}", path.display()))
             .hint("nothing more was sent; correct the line")
     };
-    let line: L = serde_json::from_str(text).map_err(|error| at(error.to_string()))?;
+    let line: L = serde_json::from_str(text).map_err(|error| at(what(&error)))?;
     line.item().map_err(at)
+}
+
+/// What is wrong with a line. To the parser it is the only one, which is not what it is in the file.
+fn what(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(what) => format!("{what} (column {})", error.column()),
+        None => text,
+    }
+}
+
+/// Numbers of the lines in which rejected items stand; None for one that is not in the file.
+pub(super) fn places(path: &Path, rejections: &[v1::ImportRejection]) -> Result<Vec<Option<usize>>> {
+    let mut places = vec![None; rejections.len()];
+    if rejections.is_empty() {
+        return Ok(places);
+    }
+    for (index, line) in (0_i64..).zip(numbered(path)?) {
+        let (number, _) = line?;
+        for (place, rejection) in places.iter_mut().zip(rejections) {
+            if rejection.index == index {
+                *place = Some(number);
+            }
+        }
+    }
+    Ok(places)
 }
 
 /// FNV-1a over all lines: it names a file's content, and guards against nothing.
@@ -327,6 +354,28 @@ mod tests {
                 .to_string()
                 .contains("one of follower_id")
         );
+    }
+
+    #[test]
+    fn a_place_is_told_once() {
+        let text = "{\"handle\":\"ada\"}\n\n{\"handle\":\"bob\",\"email\":1}";
+        let failure = check::<UserLine>(file(text).path()).expect_err("refused").to_string();
+        assert!(
+            failure.contains(", line 3: unknown field") && failure.contains("(column 23)"),
+            "{failure}"
+        );
+        assert!(!failure.contains("line 1"), "{failure}");
+    }
+
+    #[test]
+    fn items_are_found_in_the_lines_of_their_file() {
+        let file = file("\n{\"handle\":\"ada\"}\n\n{\"handle\":\"bob\"}\n");
+        let rejection = |index| v1::ImportRejection {
+            index,
+            ..Default::default()
+        };
+        let places = places(file.path(), &[rejection(1), rejection(0), rejection(7)]).expect("read");
+        assert_eq!(places, [Some(4), Some(2), None]);
     }
 
     #[test]

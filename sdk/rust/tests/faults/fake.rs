@@ -73,7 +73,12 @@ impl Fake {
 
     /// Serves on a free port.
     pub(crate) async fn start(&self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        self.start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// Serves on this address; gives the one with the port that was found for it.
+    pub(crate) async fn start_at(&self, address: SocketAddr) -> SocketAddr {
+        let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let connections = self.connections.clone();
         let incoming = futures::stream::unfold(listener, move |listener| {
@@ -252,6 +257,19 @@ pub(crate) fn let_in(fake: &Fake, life: Duration) {
 pub(crate) async fn logged_in(fake: &Fake, life: Duration) -> Client {
     let_in(fake, life);
     let client = client(fake.start().await);
+    client.auth().login("ann", "a password").await.expect("logged in");
+    client
+}
+
+/// Like [`logged_in`], but no call may take longer than 500 ms.
+pub(crate) async fn hurried(fake: &Fake) -> Client {
+    let_in(fake, MINUTES);
+    let client = Client::builder()
+        .endpoint(format!("http://{}", fake.start().await))
+        .timeout(Duration::from_millis(500))
+        .retry(hasty())
+        .build()
+        .expect("a client");
     client.auth().login("ann", "a password").await.expect("logged in");
     client
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use social_sdk::{Client, Code, Origin, Reason, RetryPolicy, Uuid, v1};
 use tonic::Status;
 
-use crate::fake::{Fake, MINUTES, Seen, client, hasty, later, logged_in, reason, refusal, user};
+use crate::fake::{Fake, MINUTES, Seen, client, hasty, later, let_in, logged_in, reason, refusal, user};
 
 fn posted() -> v1::CreatePostResponse {
     v1::CreatePostResponse {
@@ -74,15 +75,156 @@ async fn what_cannot_help_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn attempts_are_bounded_and_counted() {
+async fn attempts_go_on_until_the_timeout_and_are_counted() {
+    let fake = Fake::default();
+    let seen = Seen::new();
+    let notes = seen.clone();
+    fake.unary::<v1::GetUserRequest>(move |_| {
+        notes.note(());
+        async { Err(refusal(Code::Unavailable, "SHUTTING_DOWN")) }
+    });
+    let client = client(fake.start().await);
+    let start = Instant::now();
+    let call = client.users().get_by_handle("ann").timeout(Duration::from_millis(500));
+    let error = call.await.expect_err("refused");
+    let took = start.elapsed();
+    assert!(
+        took >= Duration::from_millis(400) && took < Duration::from_secs(2),
+        "{took:?}"
+    );
+    // The last refusal is told, not that the time is up.
+    assert_eq!(error.reason(), Reason::ShuttingDown);
+    assert!(error.attempts() > 10, "{} attempts", error.attempts());
+    assert_eq!(error.attempts() as usize, seen.count());
+}
+
+#[tokio::test]
+async fn attempts_are_bounded_where_the_policy_says_so() {
     let fake = Fake::default();
     fake.unary::<v1::GetUserRequest>(async |_| Err(refusal(Code::Unavailable, "SHUTTING_DOWN")));
-    let error = client(fake.start().await)
-        .users()
-        .get_by_handle("ann")
-        .await
-        .expect_err("refused");
+    let client = Client::builder()
+        .endpoint(format!("http://{}", fake.start().await))
+        .retry(hasty().max_attempts(5))
+        .build()
+        .expect("a client");
+    let error = client.users().get_by_handle("ann").await.expect_err("refused");
     assert_eq!((error.reason(), error.attempts()), (Reason::ShuttingDown, 5));
+}
+
+#[tokio::test]
+async fn a_server_that_starts_within_the_timeout_is_waited_for() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let fake = Fake::default();
+    let_in(&fake, MINUTES);
+    fake.unary::<v1::CreatePostRequest>(async |_| Ok(posted()));
+    // Nothing is hasty here: this is what a client does unless told otherwise.
+    let client = Client::builder()
+        .endpoint(format!("http://{address}"))
+        .timeout(Duration::from_secs(30))
+        .build()
+        .expect("a client");
+    let start = Instant::now();
+    let waiting = tokio::spawn(async move {
+        client.auth().login("ann", "a password").await?;
+        client.posts().create("hello").await
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    fake.start_at(address).await;
+    waiting.await.expect("joined").expect("posted");
+    assert!(start.elapsed() >= Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn who_is_told_to_come_back_in_no_time_waits_and_gets_through() {
+    let fake = Fake::default();
+    let seen = Seen::new();
+    let notes = seen.clone();
+    fake.unary::<v1::GetUserRequest>(move |_| {
+        let nth = notes.note(Instant::now());
+        async move {
+            if nth <= 8 {
+                return Err(later("RATE_LIMITED", Duration::ZERO));
+            }
+            Ok(v1::GetUserResponse { user: Some(user()) })
+        }
+    });
+    // Not even an empty budget is in the way: the server is well.
+    let client = Client::builder()
+        .endpoint(format!("http://{}", fake.start().await))
+        .retry(
+            hasty()
+                .backoff(Duration::from_millis(40), Duration::from_millis(40))
+                .budget(0.0, 0, 0.0),
+        )
+        .build()
+        .expect("a client");
+    client.users().get_by_handle("ann").await.expect("found");
+    let at = seen.all();
+    assert_eq!(at.len(), 9);
+    assert!(
+        at.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_millis(20)),
+        "{at:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_empty_budget_is_waited_for() {
+    let fake = Fake::default();
+    let seen = Seen::new();
+    let notes = seen.clone();
+    fake.unary::<v1::GetUserRequest>(move |_| {
+        notes.note(());
+        async { Err(refusal(Code::Unavailable, "STORE_UNAVAILABLE")) }
+    });
+    let client = Client::builder()
+        .endpoint(format!("http://{}", fake.start().await))
+        .retry(hasty().budget(0.0, 2, 5.0))
+        .build()
+        .expect("a client");
+    let start = Instant::now();
+    let calls = (0..20).map(|_| {
+        client
+            .users()
+            .get_by_handle("ann")
+            .timeout(Duration::from_secs(1))
+            .into_future()
+    });
+    for outcome in join_all(calls).await {
+        assert_eq!(reason(outcome), Reason::StoreUnavailable);
+    }
+    assert!(
+        start.elapsed() >= Duration::from_millis(900),
+        "nobody gives up before the timeout"
+    );
+    // 2 at once, and 5 in the second that it takes.
+    let retries = seen.count() - 20;
+    assert!((4..=8).contains(&retries), "{retries} retries");
+}
+
+#[tokio::test]
+async fn what_an_earlier_attempt_may_have_done_is_not_forgotten() {
+    let fake = Fake::default();
+    let seen = Seen::new();
+    let client = logged_in(&fake, MINUTES).await;
+    let (notes, cutter) = (seen.clone(), fake.clone());
+    fake.unary::<v1::CreatePostRequest>(move |_| {
+        let nth = notes.note(());
+        let cutter = cutter.clone();
+        async move {
+            if nth == 1 {
+                cutter.cut();
+                std::future::pending::<()>().await;
+            }
+            Err(later("RATE_LIMITED", Duration::from_secs(60)))
+        }
+    });
+    let error = client.posts().create("hello").await.expect_err("refused");
+    assert_eq!((error.reason(), error.attempts()), (Reason::RateLimited, 2));
+    assert!(error.is_unknown_outcome());
+    let error = client.posts().create("hello").await.expect_err("refused");
+    assert!(!error.is_unknown_outcome());
 }
 
 #[tokio::test]
@@ -150,6 +292,10 @@ async fn the_timeout_bounds_all_attempts_and_each_is_told_what_is_left() {
         (Origin::Deadline, Code::DeadlineExceeded)
     );
     assert!(error.is_retryable() && error.is_unknown_outcome());
+    assert!(
+        error.message().ends_with("the attempt before failed: refused"),
+        "{error}"
+    );
     let took = start.elapsed();
     assert!(
         took >= Duration::from_millis(500) && took < Duration::from_secs(2),
@@ -194,9 +340,9 @@ async fn retries_come_out_of_one_budget() {
 }
 
 #[tokio::test]
-async fn a_login_is_repeated_only_when_it_cannot_have_happened() {
+async fn a_login_is_repeated_but_not_against_a_closed_door() {
     let cases = [
-        (refusal(Code::Unavailable, "STORE_UNAVAILABLE"), false),
+        (refusal(Code::Unavailable, "STORE_UNAVAILABLE"), true),
         (later("LOGIN_THROTTLED", Duration::from_millis(1)), false),
         (later("OVERLOADED", Duration::from_millis(1)), true),
     ];
@@ -210,7 +356,11 @@ async fn a_login_is_repeated_only_when_it_cannot_have_happened() {
             async move { Err(status) }
         });
         let client = client(fake.start().await);
-        client.auth().login("ann", "a password").await.expect_err("refused");
+        let login = client
+            .auth()
+            .login("ann", "a password")
+            .timeout(Duration::from_millis(300));
+        login.await.expect_err("refused");
         assert_eq!(seen.count() > 1, repeated, "{shown}");
     }
 }
@@ -242,15 +392,11 @@ async fn a_server_that_is_not_there_is_a_transport_error() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     drop(listener);
-    let error = client(address)
-        .users()
-        .get_by_handle("ann")
-        .await
-        .expect_err("nobody there");
-    assert_eq!(
-        (error.origin(), error.code(), error.attempts()),
-        (Origin::Transport, Code::Unavailable, 5)
-    );
+    let client = client(address);
+    let call = client.users().get_by_handle("ann").timeout(Duration::from_millis(300));
+    let error = call.await.expect_err("nobody there");
+    assert_eq!((error.origin(), error.code()), (Origin::Transport, Code::Unavailable));
+    assert!(error.attempts() > 5, "{} attempts", error.attempts());
     assert!(error.is_retryable() && !error.is_unknown_outcome());
     assert!(error.to_string().contains("cannot connect"), "{error}");
 }

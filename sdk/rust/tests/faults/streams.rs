@@ -1,9 +1,11 @@
 //! The other streams: one post, counts, exports.
 
+use std::time::Duration;
+
 use futures::{StreamExt, TryStreamExt};
 use social_sdk::{Client, Code, CountsEvent, Error, Origin, PostEvent, Reason, RetryPolicy, v1};
 
-use crate::fake::{Fake, MINUTES, Step, USER, logged_in, refusal, script};
+use crate::fake::{Fake, MINUTES, Step, USER, hurried, logged_in, refusal, script};
 
 const POST: &str = "0000000000009";
 
@@ -150,15 +152,23 @@ async fn an_export_resumes_behind_the_last_chunk() {
 
 #[tokio::test]
 async fn an_export_that_gets_nowhere_gives_up() {
-    let fake = Fake::default();
-    let client = logged_in(&fake, MINUTES).await;
-    let seen = script::<v1::StreamFollowersRequest>(
-        &fake,
-        vec![vec![Step::Fail(refusal(Code::Unavailable, "SHUTTING_DOWN"))]],
-    );
-    let outcome: Result<Vec<_>, Error> = client.graph().stream_followers(USER).stream().try_collect().await;
-    assert_eq!(outcome.expect_err("refused").reason(), Reason::ShuttingDown);
-    assert_eq!(seen.count(), 5);
+    for begun in [false, true] {
+        let fake = Fake::default();
+        let client = hurried(&fake).await;
+        let away = || Step::Fail(refusal(Code::Unavailable, "SHUTTING_DOWN"));
+        let chunk = Step::Send(v1::StreamFollowersResponse::default());
+        let first = if begun { vec![chunk, away()] } else { vec![away()] };
+        let seen = script::<v1::StreamFollowersRequest>(&fake, vec![first, vec![away()]]);
+        let start = std::time::Instant::now();
+        let outcome: Result<Vec<_>, Error> = client.graph().stream_followers(USER).stream().try_collect().await;
+        assert_eq!(outcome.expect_err("refused").reason(), Reason::ShuttingDown);
+        let took = start.elapsed();
+        assert!(
+            took >= Duration::from_millis(400) && took < Duration::from_secs(2),
+            "{took:?}"
+        );
+        assert!(seen.count() > 10, "{}", seen.count());
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use social_sdk::{AdminClient, Client, Code, Origin, Reason, RetryPolicy};
 
 use crate::house::House;
@@ -141,6 +142,29 @@ async fn a_rate_limit_says_when_to_come_back() {
         "it cannot have kept to the limit"
     );
     assert_eq!(ann.posts_of(&ann).await.len(), answered + 6);
+}
+
+#[tokio::test]
+async fn sixteen_programs_of_one_user_share_a_rate_limit_and_none_fails() {
+    let limits = [
+        ("rate-limits-write-user-per-second", "10"),
+        ("rate-limits-write-user-burst", "2"),
+    ];
+    let house = House::open_with(&limits).await;
+    let ann = house.person("ann").await;
+    // Each with connections and retries of its own, as separate processes have.
+    let programs = (0..16).map(|program| {
+        let client = house.anonymous();
+        async move {
+            client.auth().login("ann", PASSWORD).await.unwrap();
+            for number in 0..4 {
+                let post = client.posts().create(format!("Number {number} of {program}"));
+                post.await.expect("it waits its turn");
+            }
+        }
+    });
+    in_time("the posts", join_all(programs)).await;
+    assert_eq!(ann.posts_of(&ann).await.len(), 64);
 }
 
 #[tokio::test]

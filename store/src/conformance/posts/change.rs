@@ -13,6 +13,7 @@ use crate::conformance::{Subject, cases};
 cases!["posts":
     an_edit_keeps_what_was_before,
     an_edit_leaves_what_it_does_not_name,
+    an_edit_that_changes_nothing_writes_nothing,
     an_edit_of_an_older_version_is_refused_and_writes_nothing,
     one_of_many_edits_with_one_etag_wins,
     an_edit_repeated_is_applied_once,
@@ -77,6 +78,32 @@ async fn an_edit_leaves_what_it_does_not_name(t: &Subject) {
         .value;
     assert_eq!((edited.title.as_deref(), edited.content.as_str()), (None, "one"));
     assert_eq!(t.row(post).await, edited);
+}
+
+async fn an_edit_that_changes_nothing_writes_nothing(t: &Subject) {
+    let ann = t.user("ann").await;
+    let post = t.post(ann, "one").await;
+    let before = t.edit(post, "two").await;
+    t.advance(Duration::from_secs(1));
+    let same = PostEdit {
+        title: Some(None),
+        visibility: Some(before.visibility),
+        ..text("two")
+    };
+    let key = t.key();
+    for replayed in [false, true] {
+        let outcome = t
+            .store()
+            .edit_post(post, same.clone(), Some(2), key, None)
+            .await
+            .unwrap();
+        assert_eq!((outcome.replayed, &outcome.value), (replayed, &before));
+    }
+    let stale = t.store().edit_post(post, same, Some(1), t.key(), None).await;
+    refused(stale, Reason::EtagMismatch);
+    assert_eq!(t.row(post).await, before);
+    let revisions = t.store().post_revisions(post, Range::newest(None, 9)).await.unwrap();
+    assert_eq!(revisions.len(), 1);
 }
 
 async fn an_edit_of_an_older_version_is_refused_and_writes_nothing(t: &Subject) {

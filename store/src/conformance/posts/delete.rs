@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use social_core::fanout::Payload;
+use social_core::page::Range;
 use social_core::posts::{PostDraft, Visibility};
 use social_core::{EventId, Reason, limits};
 
@@ -13,6 +14,7 @@ use super::listed;
 
 cases!["posts":
     a_deleted_post_leaves_the_list_and_the_count,
+    deleted_posts_stay_in_the_list_of_all,
     a_deletion_is_repeated_by_its_request_only,
     a_deletion_of_an_older_version_is_refused,
     one_of_many_deletions_wins,
@@ -33,6 +35,25 @@ async fn a_deleted_post_leaves_the_list_and_the_count(t: &Subject) {
     assert_eq!(t.row(posts[1]).await, deleted);
     assert_eq!(listed(t, ann).await, [posts[2], posts[0]]);
     assert_eq!(t.user_counts(ann).await.posts, 2);
+}
+
+async fn deleted_posts_stay_in_the_list_of_all(t: &Subject) {
+    let (ann, bob) = (t.user("ann").await, t.user("bob").await);
+    let posts = t.posts(ann, 5).await;
+    let of_bob = t.post(bob, "another's").await;
+    for post in [posts[0], posts[3], posts[4], of_bob] {
+        t.delete(post).await;
+    }
+    t.undelete(posts[4]).await;
+    let all = async |range| t.store().all_user_posts(ann, range).await.unwrap();
+    for _ in ["as it runs", "reopened"] {
+        let newest: Vec<_> = posts.iter().rev().copied().collect();
+        assert_eq!(all(Range::newest(None, 9)).await, newest);
+        assert_eq!(all(Range::newest(Some(posts[4].0), 2)).await, [posts[3], posts[2]]);
+        assert_eq!(all(Range::oldest(Some(posts[0].0), 3)).await, posts[1..4]);
+        assert_eq!(listed(t, ann).await, [posts[4], posts[2], posts[1]]);
+        t.reopen().await;
+    }
 }
 
 async fn a_deletion_is_repeated_by_its_request_only(t: &Subject) {

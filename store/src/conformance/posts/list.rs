@@ -2,6 +2,7 @@
 
 use social_core::PostId;
 use social_core::page::{Order, Range};
+use social_core::posts::{PostDraft, PostEdit, Visibility};
 
 use crate::conformance::subject::{at_once, draft};
 use crate::conformance::{Subject, cases};
@@ -14,6 +15,7 @@ cases!["posts":
     a_list_has_no_gap_while_others_delete,
     a_batch_answers_in_the_order_asked_for,
     replies_are_counted,
+    replies_that_not_everybody_sees_are_not_counted,
     counts_are_right_after_random_changes,
     posts_survive_reopening,
 ];
@@ -119,6 +121,44 @@ async fn replies_are_counted(t: &Subject) {
         (counts.replies, counts.comments, counts.likes, counts.exact),
         (2, 0, 0, true)
     );
+}
+
+async fn replies_that_not_everybody_sees_are_not_counted(t: &Subject) {
+    let (ann, bob) = (t.user("ann").await, t.user("bob").await);
+    let target = t.post(ann, "x").await;
+    let reply = |visibility| PostDraft {
+        in_reply_to: Some(target),
+        visibility,
+        ..draft(bob, "a reply")
+    };
+    let turn = async |post, visibility| {
+        let edit = PostEdit {
+            visibility: Some(visibility),
+            ..PostEdit::default()
+        };
+        t.store().edit_post(post, edit, None, t.key(), None).await.unwrap();
+    };
+    let replies = async || t.post_counts(target).await.replies;
+    let hidden = t.write(reply(Visibility::Private)).await;
+    let shared = t.write(reply(Visibility::Followers)).await;
+    let open = t.write(reply(Visibility::Public)).await;
+    assert_eq!(replies().await, 1);
+    t.delete(hidden).await;
+    assert_eq!(replies().await, 1);
+    t.undelete(hidden).await;
+    turn(shared, Visibility::Public).await;
+    assert_eq!(replies().await, 2);
+    turn(open, Visibility::Followers).await;
+    turn(open, Visibility::Private).await;
+    assert_eq!(replies().await, 1);
+    t.delete(shared).await;
+    turn(hidden, Visibility::Public).await;
+    for _ in ["as it runs", "reopened"] {
+        assert_eq!(replies().await, 1);
+        let (before, after) = t.counters().recount_post(target).await.unwrap();
+        assert_eq!((before.replies, after.replies), (1, 1));
+        t.reopen().await;
+    }
 }
 
 async fn counts_are_right_after_random_changes(t: &Subject) {
