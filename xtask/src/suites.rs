@@ -100,8 +100,9 @@ pub(crate) fn cluster() -> Tally {
             let mut command = start_test(&program, &home, &["--nocapture"]);
             command.args(*filter).envs(services.variables());
             let ran = run::tests(&mut command);
+            let some = ran.passed + ran.failed > 0;
             tally += ran;
-            if ran.passed + ran.failed == 0 {
+            if !some {
                 println!("{name} has no test for real services");
                 tally += Tally::FAILED;
             }

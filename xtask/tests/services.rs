@@ -45,8 +45,9 @@ fn assert_it_ends(end: &str, signal: Option<&str>) {
     let (pid, address) = (words.next().unwrap(), words.next().unwrap());
     if let Some(signal) = signal {
         TcpStream::connect(address).unwrap();
-        let sent = Command::new("kill")
-            .args(["-s", signal, &owner.id().to_string()])
+        let id = owner.id().to_string();
+        let sent = Command::new("sh")
+            .args(["-c", r#"kill -s "$0" "$1""#, signal, &id])
             .status();
         assert!(sent.unwrap().success());
     }

@@ -55,6 +55,16 @@ impl Services {
                 passwords: false,
             })?,
         };
+        // What is given may be less than what is asked for.
+        if options.ring && cql.nodes().len() < 3 {
+            return Err(format!("{} gives fewer than three nodes", cql::VARIABLE));
+        }
+        if options.redis_cluster && !redis.url().contains("-cluster://") {
+            return Err(format!(
+                "{} gives no Redis Cluster (redis-cluster://…)",
+                redis::VARIABLE
+            ));
+        }
         Ok(Self { cql, redis })
     }
 

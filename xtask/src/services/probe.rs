@@ -1,6 +1,6 @@
 //! Asks whether a service answers, in as much of its protocol as that takes.
 
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
@@ -31,8 +31,16 @@ const AUTH_RESPONSE: u8 = 0x0F;
 const AUTH_SUCCESS: u8 = 0x10;
 const ERROR: u8 = 0x00;
 
+/// What went wrong on a connection, in words: of a frozen server the system only says to try again.
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!("no answer within {} s", PATIENCE.as_secs()),
+        _ => error.to_string(),
+    }
+}
+
 fn connect(address: &str) -> Result<TcpStream, String> {
-    let explain = |error: std::io::Error| format!("{address}: {error}");
+    let explain = |error: io::Error| format!("{address}: {}", explain(&error));
     let mut last = format!("{address}: no such address");
     for resolved in address.to_socket_addrs().map_err(explain)? {
         match TcpStream::connect_timeout(&resolved, PATIENCE) {
@@ -89,16 +97,16 @@ fn long(bytes: &[u8]) -> Vec<u8> {
 fn call(stream: &mut TcpStream, operation: u8, body: &[u8]) -> Result<u8, String> {
     let mut frame = vec![4, 0, 0, 1, operation];
     frame.extend(long(body));
-    stream.write_all(&frame).map_err(|error| error.to_string())?;
+    stream.write_all(&frame).map_err(|error| explain(&error))?;
     let mut header = [0; 9];
-    stream.read_exact(&mut header).map_err(|error| error.to_string())?;
+    stream.read_exact(&mut header).map_err(|error| explain(&error))?;
     let [.., a, b, c, d] = header;
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     if length > MAX_FRAME {
         return Err("not an answer in CQL".to_owned());
     }
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).map_err(|error| error.to_string())?;
+    stream.read_exact(&mut body).map_err(|error| explain(&error))?;
     match header[4] {
         // A code of four bytes, a length of two, and the text.
         ERROR => Err(String::from_utf8_lossy(body.get(6..).unwrap_or_default()).into_owned()),
@@ -122,15 +130,15 @@ fn ask(stream: &mut BufReader<TcpStream>, command: &[&str]) -> Result<String, St
         request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
     }
     let sent = stream.get_mut().write_all(request.as_bytes());
-    sent.map_err(|error| error.to_string())?;
+    sent.map_err(|error| explain(&error))?;
     reply(stream)
 }
 
 /// A simple string, a number, or a bulk string; lists are not asked for here.
-fn reply(stream: &mut impl std::io::BufRead) -> Result<String, String> {
+fn reply(stream: &mut impl io::BufRead) -> Result<String, String> {
     let mut line = String::new();
     let mut limited = stream.by_ref().take(64 * 1024);
-    limited.read_line(&mut line).map_err(|error| error.to_string())?;
+    limited.read_line(&mut line).map_err(|error| explain(&error))?;
     let line = line.trim_end();
     match (line.get(..1), line.get(1..)) {
         (Some("+" | ":"), Some(text)) => Ok(text.to_owned()),
@@ -138,7 +146,7 @@ fn reply(stream: &mut impl std::io::BufRead) -> Result<String, String> {
         (Some("$"), Some(length)) => {
             let length: usize = length.parse().map_err(|_| "nothing is there".to_owned())?;
             let mut body = vec![0; length.min(MAX_FRAME) + 2];
-            stream.read_exact(&mut body).map_err(|error| error.to_string())?;
+            stream.read_exact(&mut body).map_err(|error| explain(&error))?;
             body.truncate(length);
             Ok(String::from_utf8_lossy(&body).into_owned())
         }

@@ -69,7 +69,7 @@ impl Way {
         }
         software::embedded_redis()
             .map(Self::Program)
-            .map_err(|error| format!("install redis-server 7 (Debian: apt-get install redis-server): {error}"))
+            .map_err(|error| format!("install redis-server (Debian: apt-get install redis-server), or else: {error}"))
     }
 
     fn name(&self) -> String {

@@ -105,6 +105,7 @@ pub(super) fn install(packages: &[&str]) -> bool {
 pub(super) fn cassandra() -> Result<PathBuf, String> {
     let kept = cache().join(format!("cassandra-{CASSANDRA}"));
     let folder = once(&kept, |folder| {
+        maven()?;
         eprintln!("fetching Apache Cassandra {CASSANDRA} from Maven Central (66 MB, once)");
         let pom = pom(folder, "org.apache.cassandra", "cassandra-all", CASSANDRA)?;
         maven_goal(
@@ -129,7 +130,8 @@ pub(super) fn embedded_redis() -> Result<PathBuf, String> {
     };
     let kept = cache().join(format!("embedded-redis-{EMBEDDED_REDIS}"));
     let folder = once(&kept, |folder| {
-        eprintln!("fetching a Redis server from Maven Central (once)");
+        maven()?;
+        eprintln!("fetching a Redis server from Maven Central (26 MB, once)");
         let pom = pom(folder, "com.github.codemonstur", "embedded-redis", EMBEDDED_REDIS)?;
         let only = ["-Dmdep.unpack.includes=redis-server*", "-DexcludeTransitive=true"];
         maven_goal(&pom, "unpack-dependencies", folder, &only)
