@@ -26,27 +26,16 @@ const KINDS: usize = 4;
 type Shard = HashMap<Channel, HashMap<ListenerId, Arc<Mailbox>>>;
 
 /// [`Signals`] for workers and streams of this process.
+#[derive(Default)]
 pub struct LocalSignals {
-    offers: mpsc::Sender<EventId>,
-    work: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
+    hints: Hints,
     board: Arc<Board>,
 }
 
 impl LocalSignals {
     /// Signals that nobody listens to yet.
     pub fn new() -> Self {
-        let (offers, work) = mpsc::channel(HINTS);
-        Self {
-            offers,
-            work: tokio::sync::Mutex::new(work),
-            board: Arc::default(),
-        }
-    }
-}
-
-impl Default for LocalSignals {
-    fn default() -> Self {
-        Self::new()
+        Self::default()
     }
 }
 
@@ -54,40 +43,71 @@ impl Default for LocalSignals {
 impl Signals for LocalSignals {
     fn offer(&self, event: EventId) {
         // Full: the sweep finds the event.
-        let _ = self.offers.try_send(event);
+        let _ = self.hints.offer(event);
     }
 
     async fn next_work(&self) -> EventId {
+        self.hints.next().await
+    }
+
+    fn wake(&self, channel: Channel, kind: WakeKind) {
+        self.board.wake(channel, &kind);
+    }
+
+    fn wake_homes(&self, viewers: &[UserId], post: PostId) {
+        self.board.wake_homes(viewers, post);
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        Box::new(self.board.listen())
+    }
+}
+
+/// Events that wait for a worker of this process. Bounded.
+pub(crate) struct Hints {
+    offers: mpsc::Sender<EventId>,
+    work: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
+}
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self::with_room(HINTS)
+    }
+}
+
+impl Hints {
+    /// Room for so many events.
+    pub(crate) fn with_room(room: usize) -> Self {
+        let (offers, work) = mpsc::channel(room);
+        Self {
+            offers,
+            work: tokio::sync::Mutex::new(work),
+        }
+    }
+
+    /// Adds an event, where there is room; whether there was.
+    pub(crate) fn offer(&self, event: EventId) -> bool {
+        self.offers.try_send(event).is_ok()
+    }
+
+    /// Adds an event as soon as there is room.
+    pub(crate) async fn offer_in_turn(&self, event: EventId) {
+        // The receiver lives as long as `self`.
+        let _ = self.offers.send(event).await;
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.offers.capacity() == self.offers.max_capacity()
+    }
+
+    /// The next event. Cancel-safe.
+    pub(crate) async fn next(&self) -> EventId {
         match self.work.lock().await.recv().await {
             Some(event) => event,
             // The sender lives as long as `self`, so the channel cannot be closed.
             None => std::future::pending().await,
         }
-    }
-
-    fn wake(&self, channel: Channel, kind: WakeKind) {
-        if self.board.has_listeners(channel) {
-            self.board.post(channel, &kind);
-        }
-    }
-
-    fn wake_homes(&self, viewers: &[UserId], post: PostId) {
-        let Some(&first) = viewers.first() else { return };
-        if self.board.has_listeners(Channel::Home(first)) {
-            let arrived = WakeKind::Arrived(post);
-            for &viewer in viewers {
-                self.board.post(Channel::Home(viewer), &arrived);
-            }
-        }
-    }
-
-    fn listen(&self) -> Box<dyn Listener> {
-        Box::new(LocalListener {
-            id: ListenerId(self.board.listeners.fetch_add(1, Ordering::Relaxed)),
-            board: Arc::clone(&self.board),
-            mailbox: Arc::default(),
-            channels: HashSet::new(),
-        })
     }
 }
 
@@ -96,7 +116,7 @@ impl Signals for LocalSignals {
 struct ListenerId(u64);
 
 /// Who waits for which channel.
-struct Board {
+pub(crate) struct Board {
     shards: [RwLock<Shard>; SHARDS],
     /// Registrations by kind of channel, so that a wake that nobody waits for touches no lock.
     registered: [AtomicUsize; KINDS],
@@ -115,6 +135,34 @@ impl Default for Board {
 }
 
 impl Board {
+    /// A listener on no channel yet.
+    pub(crate) fn listen(self: &Arc<Self>) -> LocalListener {
+        LocalListener {
+            id: ListenerId(self.listeners.fetch_add(1, Ordering::Relaxed)),
+            board: Arc::clone(self),
+            mailbox: Arc::default(),
+            channels: HashSet::new(),
+        }
+    }
+
+    /// Wakes whoever waits on the channel.
+    pub(crate) fn wake(&self, channel: Channel, kind: &WakeKind) {
+        if self.has_listeners(channel) {
+            self.post(channel, kind);
+        }
+    }
+
+    /// Wakes those of the viewers who wait, for one arrival.
+    pub(crate) fn wake_homes(&self, viewers: &[UserId], post: PostId) {
+        let Some(&first) = viewers.first() else { return };
+        if self.has_listeners(Channel::Home(first)) {
+            let arrived = WakeKind::Arrived(post);
+            for &viewer in viewers {
+                self.post(Channel::Home(viewer), &arrived);
+            }
+        }
+    }
+
     fn has_listeners(&self, channel: Channel) -> bool {
         self.registered[kind_and_key(channel).0].load(Ordering::SeqCst) > 0
     }
@@ -126,6 +174,15 @@ impl Board {
                 channel,
                 kind: kind.clone(),
             });
+        }
+    }
+
+    /// Tells every listener that it may have missed wakes.
+    pub(crate) fn miss_all(&self) {
+        for shard in &self.shards {
+            for (channel, mailboxes) in shard.read().iter() {
+                mailboxes.values().for_each(|mailbox| mailbox.miss(*channel));
+            }
         }
     }
 
@@ -155,7 +212,8 @@ impl Board {
     }
 }
 
-fn kind_and_key(channel: Channel) -> (usize, u64) {
+/// A number for the kind of channel, and whose it is.
+pub(crate) fn kind_and_key(channel: Channel) -> (usize, u64) {
     match channel {
         Channel::Home(user) => (0, user.0),
         Channel::Author(user) => (1, user.0),
@@ -208,6 +266,12 @@ impl Mailbox {
         self.filled.notify_one();
     }
 
+    /// Some wakes will never come: the listener learns of that after those that wait.
+    fn miss(&self, channel: Channel) {
+        self.waiting.lock().missed.get_or_insert(channel);
+        self.filled.notify_one();
+    }
+
     fn take(&self) -> Option<Wake> {
         let mut waiting = self.waiting.lock();
         let missed = |channel| Wake {
@@ -218,25 +282,47 @@ impl Mailbox {
     }
 }
 
-struct LocalListener {
+/// A listener of a [`Board`].
+pub(crate) struct LocalListener {
     id: ListenerId,
     board: Arc<Board>,
     mailbox: Arc<Mailbox>,
     channels: HashSet<Channel>,
 }
 
+impl LocalListener {
+    /// Also waits for a channel; whether it did not before.
+    pub(crate) fn add(&mut self, channel: Channel) -> bool {
+        let is_new = self.channels.insert(channel);
+        if is_new {
+            self.board.register(channel, self.id, &self.mailbox);
+        }
+        is_new
+    }
+
+    /// No longer waits for a channel; whether it did before.
+    pub(crate) fn remove(&mut self, channel: Channel) -> bool {
+        let was_there = self.channels.remove(&channel);
+        if was_there {
+            self.board.unregister(channel, self.id);
+        }
+        was_there
+    }
+
+    /// What it waits for.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = Channel> {
+        self.channels.iter().copied()
+    }
+}
+
 #[async_trait]
 impl Listener for LocalListener {
     fn watch(&mut self, channel: Channel) {
-        if self.channels.insert(channel) {
-            self.board.register(channel, self.id, &self.mailbox);
-        }
+        self.add(channel);
     }
 
     fn unwatch(&mut self, channel: Channel) {
-        if self.channels.remove(&channel) {
-            self.board.unregister(channel, self.id);
-        }
+        self.remove(channel);
     }
 
     async fn next(&mut self) -> Wake {
@@ -292,6 +378,22 @@ mod tests {
         assert_eq!(signals.board.shard(post).read()[&post].len(), 1);
         signals.wake(post, WakeKind::Counts(PostId(2)));
         assert_eq!(listeners[1].next().await.channel, post);
+    }
+
+    #[tokio::test]
+    async fn whoever_listens_learns_once_that_wakes_were_lost() {
+        let signals = LocalSignals::new();
+        let (home, post) = (Channel::Home(UserId(1)), Channel::Post(PostId(2)));
+        let mut listener = signals.listen();
+        listener.watch(home);
+        listener.watch(post);
+        signals.wake(home, WakeKind::GraphChanged);
+        signals.board.miss_all();
+        signals.wake(home, WakeKind::Arrived(PostId(3)));
+        assert_eq!(listener.next().await.kind, WakeKind::GraphChanged);
+        assert_eq!(listener.next().await.kind, WakeKind::Missed);
+        signals.wake(home, WakeKind::Arrived(PostId(4)));
+        assert_eq!(listener.next().await.kind, WakeKind::Arrived(PostId(4)), "and goes on");
     }
 
     #[tokio::test]
