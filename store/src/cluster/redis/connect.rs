@@ -109,6 +109,11 @@ fn judged(error: &fred::error::Error) -> Result<(), Error> {
         ErrorKind::Config | ErrorKind::Url | ErrorKind::InvalidArgument => Err(Error::Mismatch(redacted(error))),
         // "ERR AUTH <password> called without any password configured", "ERR DB index is out of range"
         _ if error.details().starts_with("ERR ") => Err(Error::Mismatch(redacted(error))),
+        // Those of fred's TLS come as errors of the connection.
+        _ if error.details().contains("InvalidCertificate") => {
+            let why = "its certificate is not trusted, or for another name".to_owned();
+            Err(Error::Mismatch(why))
+        }
         _ => {
             tracing::warn!(error = redacted(error), "Redis is away; going on without it");
             Ok(())
@@ -157,8 +162,10 @@ pub(super) async fn begin<C: ClientLike + 'static>(client: &C, closed: &Cancella
 
 /// Ends a client. One that is about to connect does not hear of it, and is stopped.
 async fn end<C: ClientLike>(client: C, task: ConnectHandle) {
-    let _ = timeout(CONNECTION, client.quit()).await;
-    task.abort();
+    if !task.is_finished() {
+        let _ = timeout(CONNECTION, client.quit()).await;
+        task.abort();
+    }
 }
 
 fn performance(command: Duration) -> PerformanceConfig {
