@@ -52,6 +52,10 @@ pub(super) enum List {
     PostLikes = 11,
     /// Of a user: what it likes, by `since`.
     UserLikes = 12,
+    /// Of a user: who follows, by the follower's id. For fan-out.
+    FanOut = 13,
+    /// Of a user: edges and likes that it made lately. No list to page through: it tells calls of several processes that made the same one.
+    Lately = 14,
 }
 
 /// Where an entry belongs: a list, its owner, and the bucket.
