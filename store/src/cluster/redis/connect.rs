@@ -18,10 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Config, Error};
 
-/// How long a command may take, attempts included.
-const COMMAND: Duration = Duration::from_millis(500);
-/// A server that answers nothing for so long is left, which must be sooner than its commands are given up.
-const UNRESPONSIVE: Duration = Duration::from_millis(400);
 /// How long a connection may take to come about, and each of its first commands.
 const CONNECTION: Duration = Duration::from_secs(1);
 /// How long starting waits for Redis.
@@ -88,10 +84,10 @@ fn tls(ca_file: Option<&Path>) -> Result<TlsConfig, Error> {
 }
 
 /// Asks once whether Redis takes name and password. One that is away is taken to be right.
-pub(super) async fn probe(fred: &fred::types::config::Config) -> Result<(), Error> {
+pub(super) async fn probe(fred: &fred::types::config::Config, command: Duration) -> Result<(), Error> {
     let mut once = fred.clone();
     once.fail_fast = true;
-    let client = Client::new(once, Some(performance(COMMAND)), Some(connection(false)), None);
+    let client = Client::new(once, Some(performance(command)), Some(connection(command, false)), None);
     let mut task = client.connect();
     let outcome = tokio::select! {
         connected = client.wait_for_connect() => connected,
@@ -127,26 +123,31 @@ pub(super) fn redacted(error: &fred::error::Error) -> String {
 }
 
 /// A client for commands that answer at once.
-pub(super) fn commands(fred: &fred::types::config::Config) -> Client {
-    let performance = performance(COMMAND);
-    Client::new(fred.clone(), Some(performance), Some(connection(true)), Some(policy()))
+pub(super) fn commands(fred: &fred::types::config::Config, command: Duration) -> Client {
+    let performance = performance(command);
+    Client::new(
+        fred.clone(),
+        Some(performance),
+        Some(connection(command, true)),
+        Some(policy()),
+    )
 }
 
 /// A client for reads that block: they have no time limit of fred's, and a frozen server is noticed by whoever reads.
-pub(super) fn blocking(fred: &fred::types::config::Config) -> Client {
+pub(super) fn blocking(fred: &fred::types::config::Config, command: Duration) -> Client {
     let performance = performance(Duration::ZERO);
-    let mut connection = connection(true);
+    let mut connection = connection(command, true);
     connection.unresponsive.max_timeout = None;
     Client::new(fred.clone(), Some(performance), Some(connection), Some(policy()))
 }
 
 /// A client for subscriptions.
-pub(super) fn subscriber(fred: &fred::types::config::Config) -> SubscriberClient {
+pub(super) fn subscriber(fred: &fred::types::config::Config, command: Duration) -> SubscriberClient {
     let mut fred = fred.clone();
     // Lets other commands run on a connection that has subscriptions: that is how a dead one is noticed.
     fred.version = RespVersion::RESP3;
-    let performance = performance(COMMAND);
-    SubscriberClient::new(fred, Some(performance), Some(connection(true)), Some(policy()))
+    let performance = performance(command);
+    SubscriberClient::new(fred, Some(performance), Some(connection(command, true)), Some(policy()))
 }
 
 /// Starts a client and gives it a moment to connect.
@@ -176,15 +177,16 @@ fn performance(command: Duration) -> PerformanceConfig {
     }
 }
 
-fn connection(lasting: bool) -> ConnectionConfig {
+fn connection(command: Duration, lasting: bool) -> ConnectionConfig {
     ConnectionConfig {
         connection_timeout: CONNECTION,
         internal_command_timeout: CONNECTION,
         max_command_attempts: ATTEMPTS,
         max_command_buffer_len: WAITING,
         unresponsive: UnresponsiveConfig {
-            max_timeout: Some(UNRESPONSIVE),
-            interval: UNRESPONSIVE / 4,
+            // Sooner than commands are given up, or a frozen server is never left.
+            max_timeout: Some(command * 4 / 5),
+            interval: command / 5,
         },
         // A password may be changed on either side first.
         reconnect_on_auth_error: lasting,

@@ -38,6 +38,8 @@ pub struct Config {
     pub prefix: String,
     /// How long a read of counts waits before it goes on without Redis.
     pub patience: Duration,
+    /// How long any other command may take. A server that answers nothing for most of it is left for another connection.
+    pub timeout: Duration,
 }
 
 impl Config {
@@ -48,6 +50,7 @@ impl Config {
             ca_file: None,
             prefix: "social".to_owned(),
             patience: Duration::from_millis(150),
+            timeout: Duration::from_millis(500),
         }
     }
 }
@@ -97,6 +100,7 @@ struct Shared {
     fred: fred::types::config::Config,
     prefix: Arc<str>,
     patience: Duration,
+    timeout: Duration,
     closed: CancellationToken,
     /// Ends the tasks of whoever forgot to close.
     _ends: DropGuard,
@@ -106,13 +110,14 @@ impl Redis {
     /// Checks the configuration and, where Redis answers soon, name and password. That Redis is away is no error.
     pub async fn open(config: Config) -> Result<Self, Error> {
         let fred = connect::parse(&config)?;
-        connect::probe(&fred).await?;
+        connect::probe(&fred, config.timeout).await?;
         let closed = CancellationToken::new();
         Ok(Self {
             shared: Arc::new(Shared {
                 fred,
                 prefix: config.prefix.into(),
                 patience: config.patience,
+                timeout: config.timeout,
                 _ends: closed.clone().drop_guard(),
                 closed,
             }),
@@ -141,21 +146,21 @@ impl Redis {
     /// A connection for commands that answer at once, with a watch over it. `probes` are keys, one a hash tag that
     /// is in use, so that each server of a Redis Cluster is asked.
     async fn link(&self, patience: Duration, probes: Vec<String>) -> Arc<Link> {
-        let client = connect::commands(&self.shared.fred);
+        let client = connect::commands(&self.shared.fred, self.shared.timeout);
         connect::begin(&client, &self.shared.closed).await;
         Link::over(client, patience, probes, self.closed())
     }
 
     /// A connection for reads that block for a while.
     async fn blocking(&self) -> Client {
-        let client = connect::blocking(&self.shared.fred);
+        let client = connect::blocking(&self.shared.fred, self.shared.timeout);
         connect::begin(&client, &self.shared.closed).await;
         client
     }
 
     /// A connection for subscriptions.
     async fn subscriber(&self) -> SubscriberClient {
-        let client = connect::subscriber(&self.shared.fred);
+        let client = connect::subscriber(&self.shared.fred, self.shared.timeout);
         connect::begin(&client, &self.shared.closed).await;
         client
     }

@@ -41,8 +41,6 @@ use super::Redis;
 use super::link::{Failure, Link};
 use crate::signals::{Board, Hints};
 
-/// How long hints and wakes wait for Redis. Nobody waits for them.
-const PATIENCE: Duration = Duration::from_millis(500);
 /// Offers, and finished events, that wait to be sent.
 const QUEUED: usize = 65_536;
 /// Wakes that wait to be sent: those of many viewers are one.
@@ -82,7 +80,7 @@ impl RedisSignals {
 
     async fn paced(redis: &Redis, process: &str, pace: Pace) -> Self {
         let streams = Arc::new(Streams::new(redis, process));
-        let link = redis.link(PATIENCE, streams.probes()).await;
+        let link = redis.link(redis.shared.timeout, streams.probes()).await;
         let board = Arc::<Board>::default();
         let interest = Arc::<Interest>::default();
         let (offers, offered) = Queue::new(QUEUED);

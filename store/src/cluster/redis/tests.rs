@@ -105,8 +105,9 @@ impl Server {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
+    /// With patience for a busy machine.
     pub(super) fn config(&self) -> Config {
-        Config::new(format!("redis://127.0.0.1:{}", self.port))
+        patient(format!("redis://127.0.0.1:{}", self.port))
     }
 
     /// A process's way to it.
@@ -145,14 +146,14 @@ impl ClusterOfTwo {
         let servers = [Server::own(&options)?, Server::own(&options)?];
         let (one, two) = (servers[0].client().await, servers[1].client().await);
         let port = servers[1].port().to_string();
-        run(&one, &["MEET", "127.0.0.1", &port]).await;
-        run(&one, &["ADDSLOTSRANGE", "0", "8191"]).await;
-        run(&two, &["ADDSLOTSRANGE", "8192", "16383"]).await;
+        run(&one, "CLUSTER", &["MEET", "127.0.0.1", &port]).await;
+        run(&one, "CLUSTER", &["ADDSLOTSRANGE", "0", "8191"]).await;
+        run(&two, "CLUSTER", &["ADDSLOTSRANGE", "8192", "16383"]).await;
         for client in [&one, &two] {
-            while !run(client, &["INFO"]).await.contains("cluster_state:ok") {
+            while !run(client, "CLUSTER", &["INFO"]).await.contains("cluster_state:ok") {
                 sleep(Duration::from_millis(50)).await;
             }
-            while run(client, &["NODES"]).await.lines().count() < 2 {
+            while run(client, "CLUSTER", &["NODES"]).await.lines().count() < 2 {
                 sleep(Duration::from_millis(50)).await;
             }
         }
@@ -162,12 +163,19 @@ impl ClusterOfTwo {
     pub(super) async fn open(&self) -> Redis {
         let [one, two] = &self.servers;
         let url = format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}", one.port(), two.port());
-        Redis::open(Config::new(url)).await.unwrap()
+        Redis::open(patient(url)).await.unwrap()
     }
 }
 
-async fn run(client: &Client, arguments: &[&str]) -> String {
-    let command = CustomCommand::new_static("CLUSTER", ClusterHash::Random, false);
+fn patient(url: String) -> Config {
+    let mut config = Config::new(url);
+    (config.patience, config.timeout) = (Duration::from_secs(3), Duration::from_secs(4));
+    config
+}
+
+/// Runs a command that fred has no method for.
+pub(super) async fn run(client: &Client, command: &'static str, arguments: &[&str]) -> String {
+    let command = CustomCommand::new_static(command, ClusterHash::Random, false);
     let answer: Value = client.custom(command, arguments.to_vec()).await.unwrap();
     answer.into_string().unwrap_or_default()
 }

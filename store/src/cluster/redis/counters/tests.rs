@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use social_core::Error;
 use tokio::time::sleep;
 
-use super::super::tests::{ClusterOfTwo, Server, soon};
+use super::super::Config;
+use super::super::tests::{ClusterOfTwo, Server, run, soon};
 use super::*;
 
 /// Truth in memory.
@@ -216,7 +217,7 @@ async fn a_flush_in_the_middle_is_healed() {
 #[tokio::test]
 async fn a_flush_between_count_and_install_is_noticed() {
     let Some((server, process)) = one().await else { return };
-    *process.truth.slow.lock() = Duration::from_millis(200);
+    *process.truth.slow.lock() = Duration::from_secs(1);
     let (counts, ()) = tokio::join!(process.post(POST), async {
         sleep(Duration::from_millis(100)).await;
         server.flush().await;
@@ -230,7 +231,7 @@ async fn a_flush_between_count_and_install_is_noticed() {
 async fn a_change_between_count_and_install_is_noticed() {
     let Some((server, process)) = one().await else { return };
     let other = Process::over(server.open().await, &process.truth).await;
-    *process.truth.slow.lock() = Duration::from_millis(200);
+    *process.truth.slow.lock() = Duration::from_secs(1);
     let (counts, ()) = tokio::join!(process.post(POST), async {
         sleep(Duration::from_millis(100)).await;
         other.like(POST);
@@ -242,7 +243,9 @@ async fn a_change_between_count_and_install_is_noticed() {
 
 #[tokio::test]
 async fn a_frozen_redis_costs_one_short_wait() {
-    let Some((server, process)) = one().await else { return };
+    let Some(server) = Server::own(&[]) else { return };
+    let usual = Redis::open(Config::new(server.config().url)).await.unwrap();
+    let process = Process::over(usual, &Arc::default()).await;
     process.like(POST);
     process.soon_exact(POST).await;
     server.freeze();
@@ -314,6 +317,24 @@ async fn what_could_not_be_sent_is_counted_anew() {
         reader.is_exact(POST).await && reader.post(POST).await.likes == 10
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_redis_refused_is_counted_anew() {
+    let Some((server, process)) = one().await else { return };
+    let reader = Process::over(server.open().await, &process.truth).await;
+    assert!(reader.post(POST).await.exact);
+    let client = server.client().await;
+    run(&client, "CONFIG", &["SET", "maxmemory", "1"]).await;
+    for _ in 0..10 {
+        process.like(POST);
+    }
+    sleep(Duration::from_millis(300)).await;
+    assert!(process.is_exact(POST).await || process.counters.unsent() == 1);
+    run(&client, "CONFIG", &["SET", "maxmemory", "0"]).await;
+    soon("all is sent", async || process.counters.unsent() == 0).await;
+    reader.soon_exact(POST).await;
+    assert_eq!(reader.post(POST).await.likes, 10);
 }
 
 #[tokio::test]
