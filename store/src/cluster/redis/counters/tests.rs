@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use fred::interfaces::{HashesInterface, KeysInterface};
+use fred::interfaces::{ClientLike, HashesInterface, KeysInterface};
 use futures::future::join_all;
 use parking_lot::Mutex;
 use social_core::Error;
@@ -217,10 +217,11 @@ async fn a_flush_in_the_middle_is_healed() {
 #[tokio::test]
 async fn a_flush_between_count_and_install_is_noticed() {
     let Some((server, process)) = one().await else { return };
-    *process.truth.slow.lock() = Duration::from_secs(1);
+    let client = server.client().await;
+    *process.truth.slow.lock() = Duration::from_millis(400);
     let (counts, ()) = tokio::join!(process.post(POST), async {
         sleep(Duration::from_millis(100)).await;
-        server.flush().await;
+        client.flushall::<()>(false).await.unwrap();
     });
     assert!(!counts.exact, "nobody knows what came between");
     *process.truth.slow.lock() = Duration::ZERO;
@@ -231,7 +232,7 @@ async fn a_flush_between_count_and_install_is_noticed() {
 async fn a_change_between_count_and_install_is_noticed() {
     let Some((server, process)) = one().await else { return };
     let other = Process::over(server.open().await, &process.truth).await;
-    *process.truth.slow.lock() = Duration::from_secs(1);
+    *process.truth.slow.lock() = Duration::from_millis(400);
     let (counts, ()) = tokio::join!(process.post(POST), async {
         sleep(Duration::from_millis(100)).await;
         other.like(POST);
