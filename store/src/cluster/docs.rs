@@ -2,7 +2,6 @@
 //!
 //! A document remembers the last events that changed it, so that repeating one that was applied already is told from losing to another.
 
-use futures::future::try_join_all;
 use scylla::serialize::value::SerializeValue;
 use scylla::statement::prepared::PreparedStatement;
 use social_core::{Error, Result};
@@ -83,11 +82,6 @@ impl Docs {
 
     pub(super) async fn get<T: Row>(&self, db: &Db, id: impl Key) -> Result<Option<Doc<T>>> {
         self.read(db, &self.select, id).await
-    }
-
-    /// The documents of some ids, in their order.
-    pub(super) async fn get_many<T: Row>(&self, db: &Db, ids: &[impl Key]) -> Result<Vec<Option<Doc<T>>>> {
-        try_join_all(ids.iter().map(|id| self.get(db, *id))).await
     }
 
     /// Stores a new document under version 1; `event` makes it ours.

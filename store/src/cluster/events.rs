@@ -1,6 +1,5 @@
 //! The event log as the workers see it, dead letters, the horizon and the policy.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -80,6 +79,11 @@ impl Events {
             policy: Mutex::default(),
             horizon: Mutex::default(),
         })
+    }
+
+    /// Has the horizon looked at anew when it is asked for next.
+    pub(super) fn forget_horizon(&self) {
+        *self.horizon.lock() = None;
     }
 
     pub(super) fn timing(&self) -> Timing {

@@ -158,7 +158,9 @@ impl ImportStore for Truth {
         let raised = docs::change(&self.imports.settings, &self.db, RUNS, event, |runs: Option<&Runs>| {
             Ok(Some(Runs(runs.map_or(0, |runs| runs.0) + 1)))
         });
-        raised.await.map(drop)
+        raised.await?;
+        self.events.forget_horizon();
+        Ok(())
     }
 }
 

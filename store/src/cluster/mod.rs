@@ -20,6 +20,7 @@ mod nodes;
 mod outbox;
 mod posts;
 mod pulled;
+mod ready;
 pub mod redis;
 mod requests;
 mod schema;
@@ -42,6 +43,7 @@ pub use db::Consistencies;
 pub use error::Error;
 pub use events::Timing;
 pub use nodes::{Identity, Process};
+pub use ready::{Probe, Unready};
 pub use schema::{Migrated, Replication};
 pub use scylla::statement::Consistency;
 
@@ -180,6 +182,7 @@ impl Cluster {
     /// Ends writing, gives the node number back, and ends the tasks.
     pub async fn close(mut self) {
         self.counters.drain(DRAIN).await;
+        self.signals.drain(DRAIN).await;
         self.closing.cancel();
         while self.tasks.join_next().await.is_some() {}
         if let Err(error) = self.lease.release().await {

@@ -36,7 +36,7 @@ statements!(Statements {
 });
 
 /// The role of processes that drive events.
-pub const WORKER: &str = "worker";
+pub(super) const WORKER: &str = "worker";
 
 /// What a process says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,8 @@
 use std::time::{Duration, Instant};
 
 use scylla::client::session::Session;
+use scylla::response::query_result::QueryResult;
+use scylla::statement::Statement;
 use uuid::Uuid;
 
 use super::Error;
@@ -25,6 +27,8 @@ const MIGRATIONS: &[Migration] = &[Migration {
 
 /// How long another process may take for a migration before its lock is taken over.
 const LOCK: Duration = Duration::from_secs(120);
+/// How long one step of the schema may take: every node takes part in it.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a waiting process looks.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -160,8 +164,11 @@ async fn is_scylla(session: &Session) -> Result<bool, Error> {
     has_table(session, "system", "scylla_local").await
 }
 
-async fn run(session: &Session, cql: &str) -> Result<scylla::response::query_result::QueryResult, Error> {
-    session.query_unpaged(cql, ()).await.map_err(|error| Error::schema(&error))
+async fn run(session: &Session, cql: &str) -> Result<QueryResult, Error> {
+    let mut statement = Statement::new(cql);
+    statement.set_request_timeout(Some(PATIENCE));
+    let answer = session.query_unpaged(statement, ()).await;
+    answer.map_err(|error| Error::schema(&error))
 }
 
 /// The statements of a file, without comments.

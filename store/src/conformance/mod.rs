@@ -9,6 +9,7 @@ mod comments;
 mod fanout;
 mod graph;
 mod import;
+mod keyspaces;
 mod likes;
 mod model;
 mod posts;

@@ -19,8 +19,13 @@ use social_store::embedded::{self, Embedded};
 use social_store::memory::Memory;
 use tempfile::TempDir;
 
+use super::keyspaces::{self, Keyspace};
+
 /// When every case begins: some day in 2027.
 const START: Time = Time::from_unix_ms(1_800_000_000_000);
+
+/// How often a count that is not exact yet is read again.
+const RECOUNTED: Duration = Duration::from_millis(20);
 
 /// The backends that the suite runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +34,26 @@ pub(crate) enum Kind {
     Memory,
     /// A data folder of one process.
     Embedded,
+    /// A real CQL store and a real Redis.
+    Cluster,
 }
 
 impl Kind {
-    /// Each of them.
-    pub(crate) const ALL: [Self; 2] = [Self::Memory, Self::Embedded];
+    /// Each that can be run here: the cluster where its services are.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![Self::Memory, Self::Embedded];
+        if keyspaces::are_there() {
+            all.push(Self::Cluster);
+        }
+        all
+    }
 
     /// What the summary calls it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Embedded => "embedded",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -48,6 +62,7 @@ impl Kind {
 enum Home {
     Memory(Memory),
     Embedded(Folder),
+    Cluster(Keyspace),
 }
 
 /// A data folder, and who holds it.
@@ -98,6 +113,7 @@ impl Subject {
                     holder: Mutex::new(None),
                 })
             }
+            Kind::Cluster => Home::Cluster(Keyspace::take().await),
         };
         let subject = Self {
             kind,
@@ -106,14 +122,15 @@ impl Subject {
             clock,
             serial: AtomicU64::new(1),
         };
-        subject.start();
+        subject.start().await;
         subject
     }
 
-    fn start(&self) {
+    async fn start(&self) {
         let backend = match &self.home {
             Home::Memory(memory) => memory.backend(),
             Home::Embedded(folder) => folder.open(self.clock.clone()),
+            Home::Cluster(keyspace) => keyspace.open(self.clock.clone()).await,
         };
         *self.backend.write() = Some(backend);
     }
@@ -131,15 +148,13 @@ impl Subject {
     /// Closes the backend and opens it again: truth stays, what is derived may be gone. Cases let go of its parts
     /// before, since whoever holds one holds the data folder.
     pub(crate) async fn reopen(&self) {
-        self.close();
-        self.start();
-    }
-
-    fn close(&self) {
         drop(self.backend.write().take());
-        if let Home::Embedded(folder) = &self.home {
-            folder.close();
+        match &self.home {
+            Home::Memory(_) => {}
+            Home::Embedded(folder) => folder.close(),
+            Home::Cluster(keyspace) => keyspace.close().await,
         }
+        self.start().await;
     }
 
     fn part<T>(&self, take: impl FnOnce(&Backend) -> T) -> T {
@@ -321,12 +336,26 @@ impl Subject {
         self.store().relations(viewer, &[other]).await.unwrap()[0]
     }
 
+    /// A post's counts, once they are exact.
     pub(crate) async fn post_counts(&self, post: PostId) -> PostCounts {
-        self.counters().posts(&[post]).await.unwrap()[0]
+        loop {
+            let counts = self.counters().posts(&[post]).await.unwrap()[0];
+            if counts.exact {
+                return counts;
+            }
+            tokio::time::sleep(RECOUNTED).await;
+        }
     }
 
+    /// A user's counts, once they are exact.
     pub(crate) async fn user_counts(&self, user: UserId) -> UserCounts {
-        self.counters().users(&[user]).await.unwrap()[0]
+        loop {
+            let counts = self.counters().users(&[user]).await.unwrap()[0];
+            if counts.exact {
+                return counts;
+            }
+            tokio::time::sleep(RECOUNTED).await;
+        }
     }
 
     pub(crate) async fn set_strategy(&self, strategy: Strategy, celebrity_threshold: u64) {
@@ -354,7 +383,10 @@ impl Subject {
 
 impl Drop for Subject {
     fn drop(&mut self) {
-        self.close();
+        drop(self.backend.write().take());
+        if let Home::Embedded(folder) = &self.home {
+            folder.close();
+        }
     }
 }
 

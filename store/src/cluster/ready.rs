@@ -1,0 +1,58 @@
+//! Whether a process can serve: the CQL store answers, and the lease of its node number holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::Cluster;
+use super::nodes::Lease;
+
+/// How long the store may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Why a process cannot serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unready {
+    /// The CQL store does not answer, or not in time.
+    #[error("the CQL store does not answer")]
+    Store,
+    /// The process may not write: another may hold its node number.
+    #[error("the lease of node number {node} ran out")]
+    Lease {
+        /// The number.
+        node: u16,
+    },
+}
+
+/// Looks whether the process can serve. Redis is not asked: without it calls only take longer.
+#[derive(Clone)]
+pub struct Probe {
+    lease: Arc<Lease>,
+}
+
+impl Probe {
+    /// One look. Costs a small read of the register of processes.
+    pub async fn ready(&self) -> Result<(), Unready> {
+        match timeout(PATIENCE, self.lease.processes()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return Err(Unready::Store),
+        }
+        let node = self.lease.node();
+        self.lease.check().map_err(|_| Unready::Lease { node })
+    }
+}
+
+impl Cluster {
+    /// What tells whether the process can serve, for as long as the cluster is open.
+    pub fn probe(&self) -> Probe {
+        Probe {
+            lease: Arc::clone(&self.lease),
+        }
+    }
+
+    /// The node number of this process.
+    pub fn node(&self) -> u16 {
+        self.lease.node()
+    }
+}
