@@ -81,6 +81,12 @@ impl Ids {
         self.lease.reserve(id).await
     }
 
+    /// Gives the node number back at the end of the process.
+    pub(super) async fn release(&self) -> Result<()> {
+        let last = self.source.lock().ids.last();
+        self.lease.release(last).await
+    }
+
     /// Refuses an acknowledgement when the lease ran out while the write was under way.
     pub(super) fn check_lease(&self) -> Result<()> {
         self.lease.check()

@@ -185,7 +185,7 @@ impl Cluster {
         self.signals.drain(DRAIN).await;
         self.closing.cancel();
         while self.tasks.join_next().await.is_some() {}
-        if let Err(error) = self.lease.release().await {
+        if let Err(error) = self.truth.ids.release().await {
             tracing::debug!(?error, "the node number ends with its lease");
         }
         self.redis.close();

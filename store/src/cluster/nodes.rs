@@ -2,7 +2,7 @@
 //!
 //! Two live processes never share a node number. A process holds one by a row that it renews by compare-and-set; it stops minting when its
 //! own clock, which counts suspension, says that the lease ran out, and others take the number over only a while later. The row also holds
-//! a floor reserved ahead: whoever leases the number next mints above it, whatever the clocks did.
+//! a floor reserved ahead: who starts mints above the floors of all who ended, whatever the clocks did.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +25,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// How long after its end others leave a lease alone: clocks may differ by a second, and a renewal may be under way.
 const GRACE: Duration = Duration::from_secs(5);
 /// How far ahead ids are reserved.
-const RESERVE: Duration = Duration::from_secs(30);
+const RESERVE: Duration = Duration::from_secs(8);
 
 statements!(Statements {
     all: Read "SELECT node, holder, name, roles, started_at, expires_at, floor FROM nodes",
@@ -91,7 +91,7 @@ impl Lease {
         for _ in 0..ATTEMPTS {
             let rows: Vec<Row> = db.rows(&statements.all, ()).await?;
             let (node, before) = choose(&rows, fixed)?;
-            let floor = before.map_or(0, |row| row.6 as u64);
+            let floor = rows.iter().filter(|row| has_ended(row)).map(|row| row.6 as u64).max().unwrap_or(0);
             let began = suspended_ms();
             let reserved = reserve_from(&clock, floor);
             if claim(&db, &statements, identity, holder, (node, before), reserved).await? {
@@ -115,7 +115,7 @@ impl Lease {
         self.node
     }
 
-    /// Ids up to this one may have been minted by earlier holders.
+    /// Ids up to this one may have been minted by processes that ended.
     pub(super) fn floor(&self) -> u64 {
         self.floor
     }
@@ -150,11 +150,10 @@ impl Lease {
         }
     }
 
-    /// Gives the number back at the end of the process.
-    pub(super) async fn release(&self) -> Result<()> {
+    /// Gives the number back at the end of the process, which minted nothing above `last`.
+    pub(super) async fn release(&self, last: u64) -> Result<()> {
         self.valid_until.store(0, Ordering::Release);
-        let floor = self.reserved() as i64;
-        let values = (0_i64, floor, self.node as i16, self.holder);
+        let values = (0_i64, last as i64 + 1, self.node as i16, self.holder);
         self.db.compare_and_set(&self.statements.renew, values).await.map(drop)
     }
 
@@ -214,9 +213,8 @@ const ATTEMPTS: usize = 16;
 
 /// The number to try, and its row where it has one.
 fn choose(rows: &[Row], fixed: Option<u16>) -> Result<(u16, Option<&Row>), Error> {
-    let now = wall_ms();
     let row_of = |node: u16| rows.iter().find(|row| row.0 as u16 == node);
-    let is_free = |node: &u16| row_of(*node).is_none_or(|row| row.5 + GRACE.as_millis() as i64 <= now || row.5 == 0);
+    let is_free = |node: &u16| row_of(*node).is_none_or(has_ended);
     if let Some(node) = fixed {
         return match row_of(node) {
             Some(row) if !is_free(&node) => Err(Error::NodeInUse {
@@ -229,6 +227,11 @@ fn choose(rows: &[Row], fixed: Option<u16>) -> Result<(u16, Option<&Row>), Error
     let free: Vec<u16> = (1..IMPORT_NODE).filter(is_free).collect();
     let node = free.choose(&mut rand::rng()).copied().ok_or(Error::NoNode)?;
     Ok((node, row_of(node)))
+}
+
+/// Whether the process of a row has ended, as far as others may tell.
+fn has_ended(row: &Row) -> bool {
+    row.5 == 0 || row.5 + GRACE.as_millis() as i64 <= wall_ms()
 }
 
 async fn claim(
