@@ -1,5 +1,6 @@
-//! The workshop of the repository: `cargo xtask test [PART]`, `cargo xtask services up|down|status`.
+//! The workshop of the repository: `cargo xtask test [PART]`, `cargo xtask services up|down|status`, `cargo xtask cluster`.
 
+mod cluster;
 mod lint;
 mod run;
 mod suites;
@@ -16,6 +17,7 @@ const USAGE: &str = "\
 Usage: cargo xtask test [PART]
        cargo xtask services up [--nodes 1|3] [--redis-cluster]
        cargo xtask services down|status
+       cargo xtask cluster
 
 Parts, in the order in which they run when none is named:
   lint         formatting, clippy, licences and advisories of dependencies, style of the protobufs
@@ -29,7 +31,9 @@ The last line is `N passed, N failed, N skipped`; the exit code is 0 when nothin
 without a network, buf or npm (said again above the last line as NOT CHECKED), and tests that are marked as ignored.
 
 `services up` starts a CQL store (one node, or a ring of three) and a Redis (or a Redis Cluster of three) that stay until
-`services down`, and prints their addresses for a shell: eval \"$(cargo xtask services up)\".";
+`services down`, and prints their addresses for a shell: eval \"$(cargo xtask services up)\".
+
+`cluster` starts two api and two worker processes over such services, and says how to try them; Ctrl-C ends all.";
 
 /// A part of the tests: its name, and what runs it.
 type Part = (&'static str, fn() -> Tally);
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
             None => usage(&format!("there is no part `{name}`")),
         },
         ["services", what @ ..] => services(what),
+        ["cluster"] => cluster(),
         ["help" | "-h" | "--help"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS
@@ -84,6 +89,14 @@ fn services(arguments: &[&str]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a cluster for trying out by hand; comes back only when it cannot go on.
+fn cluster() -> ExitCode {
+    if let Err(error) = cluster::run() {
+        eprintln!("xtask: {error}");
+    }
+    ExitCode::FAILURE
 }
 
 fn options_of(mut arguments: &[&str]) -> Result<Options, String> {
