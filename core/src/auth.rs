@@ -4,6 +4,7 @@ pub mod keys;
 mod known;
 mod live;
 mod login;
+mod looks;
 pub mod passwords;
 mod refresh;
 mod revocations;
@@ -13,6 +14,7 @@ mod throttle;
 pub mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -41,6 +43,7 @@ pub struct Auth {
     keys: Keys,
     throttle: Throttle,
     known: Arc<Known>,
+    trust: Option<Duration>,
 }
 
 /// The tokens of a session, as they are issued.
@@ -66,6 +69,17 @@ impl Auth {
             keys,
             throttle: Throttle::new(clock),
             known: Arc::default(),
+            trust: None,
+        }
+    }
+
+    /// Asks the store again about a session that was looked at longer ago than `trust`: what other processes revoke is refused here after
+    /// that time. Without it a session ends only by what this process does.
+    #[must_use]
+    pub fn trusting_for(self, trust: Duration) -> Self {
+        Self {
+            trust: Some(trust),
+            ..self
         }
     }
 
@@ -78,12 +92,14 @@ impl Auth {
     /// of its session. TOKEN_INVALID, TOKEN_EXPIRED, SESSION_REVOKED.
     pub async fn authenticate(&self, backend: &Backend, token: &str) -> Result<Viewer> {
         let now = backend.clock.now();
-        let claims = match self.known.cache.get(token, self.keys.generation()) {
+        let claims = match self.known.cache.get(token, self.keys.generation(), self.trust) {
             Ok(claims) => claims,
             Err(miss) => {
-                let claims = self.keys.verify(token, now)?;
-                self.check_live(backend, &claims, now).await?;
-                self.known.cache.insert(&miss, claims);
+                let claims = match miss.claims {
+                    Some(claims) => claims,
+                    None => self.keys.verify(token, now)?,
+                };
+                self.known.look(backend, miss, claims, self.trust).await?;
                 claims
             }
         };
@@ -101,14 +117,6 @@ impl Auth {
         Ok(claims.viewer())
     }
 
-    async fn check_live(&self, backend: &Backend, claims: &Claims, now: Time) -> Result<()> {
-        match backend.store.session(claims.session).await? {
-            Some(session) if session.user == claims.user && session.is_live(now) => Ok(()),
-            // Absent: it ended long ago, or the store was replaced under the keys.
-            _ => Err(revoked()),
-        }
-    }
-
     /// Tokens for a session that holds the hash of `refresh`.
     fn tokens(&self, session: &Session, refresh: &RefreshToken, now: Time) -> Result<Tokens> {
         let access = self.keys.issue(session.user, session.id, now)?;
@@ -119,6 +127,15 @@ impl Auth {
             refresh_expires_at: session.expires_at(),
             session: session.id,
         })
+    }
+}
+
+async fn check_live(backend: &Backend, claims: &Claims) -> Result<()> {
+    let now = backend.clock.now();
+    match backend.store.session(claims.session).await? {
+        Some(session) if session.user == claims.user && session.is_live(now) => Ok(()),
+        // Absent: it ended long ago, or the store was replaced under the keys.
+        _ => Err(revoked()),
     }
 }
 
@@ -147,7 +164,7 @@ mod tests {
             expires_at: now.plus_ms(1000),
         };
         // A check finds the session live …
-        let miss = auth.known.cache.get("token", 0).unwrap_err();
+        let miss = auth.known.cache.get("token", 0, None).unwrap_err();
         // … then the session is revoked, and that is acknowledged …
         assert!(!auth.known.revocations.insert(claims.session, now));
         // … and the check goes on.
@@ -157,7 +174,7 @@ mod tests {
             Err(Reason::SessionRevoked)
         );
         // A later request that finds the token in the cache is refused too.
-        let cached = auth.known.cache.get("token", 0).ok().unwrap();
+        let cached = auth.known.cache.get("token", 0, None).ok().unwrap();
         assert_eq!(
             auth.admit(&cached, now).map_err(|error| error.reason),
             Err(Reason::SessionRevoked)

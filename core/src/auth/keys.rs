@@ -4,6 +4,8 @@
 //! by when it was made, and `refresh.key`, 32 random bytes that refresh tokens are sealed with. All files have mode 0600; what others
 //! may read is refused. Both are made at the first start.
 //!
+//! **Several processes** of one platform need the same keys: they share the folder, or each is given a copy and what is added to it.
+//!
 //! **Rotation.** [`Keys::rotate`] adds a key. Every process reads the folder again each [`RELOAD_INTERVAL`] ([`Keys::reload`]), and
 //! the new key signs from [`LEAD`] after it was made, so that it is known everywhere by then. The older one verifies until the last
 //! token that it signed has expired; the next rotation deletes its file. After a theft, rotate, delete the stolen key's file by hand and
@@ -14,7 +16,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -32,6 +34,8 @@ use crate::limits;
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a new key verifies before it signs, where there is an older one.
 pub const LEAD: Duration = Duration::from_secs(60);
+/// How long a process that starts gives another one to make the first key. It ended half-way if there is none then.
+const FIRST_KEY: Duration = Duration::from_secs(1);
 
 const SEAL_FILE: &str = "refresh.key";
 const SEAL_BYTES: usize = 32;
@@ -102,12 +106,11 @@ impl Keys {
     /// The keys of a folder; folder and keys are made where there are none.
     pub fn open(folder: &Path, now: Time) -> Result<Self, KeyError> {
         make_folder(folder)?;
-        if signing_files(folder)?.is_empty() {
-            write_new(&signing_path(folder, now), new_pem().as_bytes())?;
-        }
         let seal = folder.join(SEAL_FILE);
-        if !seal.exists() {
-            write_new(&seal, &rand::random::<[u8; SEAL_BYTES]>())?;
+        let is_first = !seal.exists() && write_new(&seal, &rand::random::<[u8; SEAL_BYTES]>())?;
+        // Of several processes that start on a new folder at once, one makes the key: what one signs the others must know.
+        if signing_files(folder)?.is_empty() && (is_first || !comes_soon(folder)?) {
+            write_new(&signing_path(folder, now), new_pem().as_bytes())?;
         }
         Ok(Self {
             folder: Some(folder.to_owned()),
@@ -373,9 +376,21 @@ fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     Ok(bytes)
 }
 
-/// Writes a file that is there whole or not at all, and never replaces one.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
-    let write = || -> io::Result<()> {
+/// Whether another process, which is starting too, makes the first key.
+fn comes_soon(folder: &Path) -> Result<bool, KeyError> {
+    let began = Instant::now();
+    while signing_files(folder)?.is_empty() {
+        if began.elapsed() > FIRST_KEY {
+            return Ok(false);
+        }
+        std::thread::sleep(FIRST_KEY / 50);
+    }
+    Ok(true)
+}
+
+/// Writes a file that is there whole or not at all, and never replaces one; whether this is the one that is there.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, KeyError> {
+    let write = || -> io::Result<bool> {
         let draft = path.with_extension(format!("new-{:016x}", rand::random::<u64>()));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -387,9 +402,13 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
         // A link fails where another process was faster; its key is as good.
         let linked = fs::hard_link(&draft, path);
         fs::remove_file(&draft)?;
+        if let Some(folder) = path.parent() {
+            File::open(folder)?.sync_all()?;
+        }
         match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all()),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
         }
     };
     write().map_err(|source| KeyError::Io {

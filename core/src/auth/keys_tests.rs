@@ -57,6 +57,22 @@ fn the_first_start_makes_secret_files_that_the_next_one_uses() {
 }
 
 #[test]
+fn processes_that_start_at_once_have_the_same_keys() {
+    for _ in 0..20 {
+        let (_root, folder) = folder();
+        let open = |n: u64| {
+            let folder = folder.clone();
+            std::thread::spawn(move || Keys::open(&folder, START.plus_ms(n)).unwrap())
+        };
+        let opened: Vec<_> = (0..8).map(open).collect();
+        let opened: Vec<_> = opened.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(files(&folder).len(), 2);
+        let token = issue(&opened[0], START);
+        assert!(opened.iter().all(|keys| keys.verify(&token, START).is_ok()));
+    }
+}
+
+#[test]
 fn what_others_may_read_is_refused_with_what_to_do() {
     let (_root, folder) = folder();
     Keys::open(&folder, START).unwrap();

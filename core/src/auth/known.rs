@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::Instrument;
 
-use super::revocations::{Revocations, TokenCache};
+use super::looks::Looks;
+use super::revocations::{Miss, Revocations, TokenCache};
+use super::tokens::Claims;
 use crate::backend::{Backend, Channel, WakeKind};
 use crate::error::{Error, Result};
 use crate::id::{SessionId, UserId};
@@ -15,9 +18,34 @@ use crate::id::{SessionId, UserId};
 pub(super) struct Known {
     pub(super) revocations: Revocations,
     pub(super) cache: TokenCache,
+    looks: Looks,
 }
 
 impl Known {
+    /// Looks whether the session of a token is live, and remembers the token if it is. Calls that look at once share one look.
+    /// SESSION_REVOKED.
+    pub(super) async fn look(
+        self: &Arc<Self>,
+        backend: &Backend,
+        miss: Miss,
+        claims: Claims,
+        trust: Option<Duration>,
+    ) -> Result<()> {
+        let look = || {
+            let (known, backend) = (Arc::clone(self), backend.clone());
+            async move {
+                // Forgotten last, also where the look breaks off: who finds no look under way finds the token.
+                let look = UnderWay { known, miss };
+                let live = super::check_live(&backend, &claims).await;
+                if live.is_ok() {
+                    look.known.cache.insert(&miss, claims);
+                }
+                live
+            }
+        };
+        self.looks.join(miss, trust, look).await
+    }
+
     /// Runs what commits revocations and enters them to its end, also where its caller goes away between the two: a deadline or a
     /// client that hangs up must not leave the tokens of a revoked session valid.
     pub(super) async fn uncut<T, F>(
@@ -72,5 +100,17 @@ impl Known {
     pub(super) fn ask_again(&self, backend: &Backend, user: UserId) {
         self.cache.clear();
         backend.signals.wake(Channel::Sessions(user), WakeKind::SessionRevoked);
+    }
+}
+
+/// A look that is under way until this is dropped.
+struct UnderWay {
+    known: Arc<Known>,
+    miss: Miss,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.known.looks.ended(&self.miss);
     }
 }

@@ -4,14 +4,19 @@
 //! **The race** of a check with a revocation. The check of a token that was not seen before reads the session, then puts the token into
 //! the cache, then asks the revocations; the revocation first changes the session, then enters itself here, then is acknowledged. Every
 //! check asks the revocations last, so one that begins after the acknowledgement finds the entry, whatever the cache says.
+//!
+//! **Other processes** revoke, too, and tell nobody here. Where there are some, what the cache knows is trusted for a short time only,
+//! counted from before the session was read: so a revocation holds everywhere once that time has passed since its acknowledgement.
 
 use std::collections::HashMap;
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use quick_cache::sync::Cache;
 use siphasher::sip128::{Hasher128, SipHasher13};
+use tokio::time::Instant;
 
 use super::tokens::{Claims, SKEW};
 use crate::clock::Time;
@@ -58,15 +63,44 @@ impl Revocations {
 /// Access tokens that were verified, by a digest under a random key.
 pub(super) struct TokenCache {
     key: [u8; 16],
-    tokens: Cache<u128, Claims>,
+    tokens: Cache<u128, Checked>,
     /// Raised before the cache is emptied: what was checked before must not enter it after.
     epoch: AtomicU64,
 }
 
-/// A token that the cache does not know, at one moment.
+/// A token that was checked.
+#[derive(Clone, Copy)]
+struct Checked {
+    claims: Claims,
+    /// From before its session was read. By a clock that nobody sets.
+    at: Instant,
+}
+
+/// A token that the cache does not answer for, at one moment.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Miss {
-    digest: u128,
+    pub(super) digest: u128,
     epoch: u64,
+    at: Instant,
+    /// What the token said when it was verified: only its session is to be looked at again.
+    pub(super) claims: Option<Claims>,
+}
+
+impl Miss {
+    /// Whether a check that began for this miss answers for `other`, too, of the same token.
+    pub(super) fn covers(&self, other: &Self, trust: Option<Duration>) -> bool {
+        self.epoch == other.epoch && is_trusted(self.at, trust)
+    }
+
+    /// Whether it is the same miss.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (self.epoch, self.at) == (other.epoch, other.at)
+    }
+}
+
+/// Whether what was found then is to be relied on now.
+fn is_trusted(at: Instant, trust: Option<Duration>) -> bool {
+    trust.is_none_or(|trust| at.elapsed() < trust)
 }
 
 impl Default for TokenCache {
@@ -80,20 +114,29 @@ impl Default for TokenCache {
 }
 
 impl TokenCache {
-    /// What a token said when it was verified, by keys of this generation. It may have expired since. What keys of an earlier
-    /// generation verified is not found any more: one of those may have been withdrawn.
-    pub(super) fn get(&self, token: &str, generation: u64) -> Result<Claims, Miss> {
+    /// What a token said when it was checked, by keys of this generation and not longer ago than `trust`. It may have expired since. What
+    /// keys of an earlier generation verified is not found any more: one of those may have been withdrawn.
+    pub(super) fn get(&self, token: &str, generation: u64, trust: Option<Duration>) -> Result<Claims, Miss> {
         let mut hash = SipHasher13::new_with_key(&self.key);
         hash.write_u64(generation);
         hash.write(token.as_bytes());
         let digest = hash.finish128().as_u128();
         let epoch = self.epoch.load(Ordering::SeqCst);
-        self.tokens.get(&digest).ok_or(Miss { digest, epoch })
+        let known = self.tokens.get(&digest);
+        match known {
+            Some(checked) if is_trusted(checked.at, trust) => Ok(checked.claims),
+            _ => Err(Miss {
+                digest,
+                epoch,
+                at: Instant::now(),
+                claims: known.map(|checked| checked.claims),
+            }),
+        }
     }
 
     /// Remembers what the token of a miss says.
     pub(super) fn insert(&self, miss: &Miss, claims: Claims) {
-        self.tokens.insert(miss.digest, claims);
+        self.tokens.insert(miss.digest, Checked { claims, at: miss.at });
         if self.epoch.load(Ordering::SeqCst) != miss.epoch {
             self.tokens.remove(&miss.digest);
         }
@@ -162,10 +205,10 @@ mod tests {
     #[test]
     fn what_was_checked_before_a_clear_does_not_enter_after_it() {
         let cache = TokenCache::default();
-        let miss = cache.get("token", 0).unwrap_err();
+        let miss = cache.get("token", 0, None).unwrap_err();
         cache.insert(&miss, claims());
-        assert_eq!(cache.get("token", 0).ok(), Some(claims()));
-        let late = cache.get("other", 0).unwrap_err();
+        assert_eq!(cache.get("token", 0, None).ok(), Some(claims()));
+        let late = cache.get("other", 0, None).unwrap_err();
         cache.clear();
         cache.insert(&late, claims());
         assert_eq!(cache.len(), 0);
@@ -174,10 +217,29 @@ mod tests {
     #[test]
     fn what_withdrawn_keys_verified_is_forgotten() {
         let cache = TokenCache::default();
-        let miss = cache.get("token", 0).unwrap_err();
+        let miss = cache.get("token", 0, None).unwrap_err();
         // Also where the check was on its way while the keys changed.
-        assert!(cache.get("token", 1).is_err());
+        assert!(cache.get("token", 1, None).is_err());
         cache.insert(&miss, claims());
-        assert!(cache.get("token", 1).is_err());
+        assert!(cache.get("token", 1, None).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_trusted_for_a_time_only_is_asked_for_again() {
+        let trust = Some(Duration::from_secs(1));
+        let cache = TokenCache::default();
+        let miss = cache.get("token", 0, trust).unwrap_err();
+        assert_eq!(miss.claims, None);
+        // The time counts from before the session was read.
+        tokio::time::advance(Duration::from_millis(400)).await;
+        cache.insert(&miss, claims());
+        tokio::time::advance(Duration::from_millis(599)).await;
+        assert_eq!(cache.get("token", 0, trust).ok(), Some(claims()));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        let again = cache.get("token", 0, trust).unwrap_err();
+        assert_eq!(again.claims, Some(claims()), "its signature is not verified again");
+        assert_eq!(cache.get("token", 0, None).ok(), Some(claims()));
+        cache.insert(&again, claims());
+        assert_eq!(cache.get("token", 0, trust).ok(), Some(claims()));
     }
 }

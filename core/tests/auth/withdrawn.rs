@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use social_core::auth::Keys;
+use social_core::backend::Backend;
 use social_core::{Reason, limits};
 use social_store::embedded;
 use social_store::faulty::{self, Plan};
@@ -116,4 +117,68 @@ async fn a_token_of_a_stolen_key_is_refused_once_the_key_is_gone() {
     assert_eq!(world.viewer(&tokens).await, Err(Reason::TokenInvalid));
     let fresh = world.refresh(&tokens.refresh, &uuid()).await.unwrap();
     assert!(world.viewer(&fresh).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_revokes_is_refused_within_the_time_of_trust() {
+    let trust = Duration::from_secs(1);
+    let dir = tempfile::tempdir().unwrap();
+    let process = |backend: Option<&Backend>| {
+        let keys = Keys::open(&dir.path().join("keys"), START).unwrap();
+        let backend = backend.cloned();
+        let world = World::with(keys, |clock| {
+            backend.unwrap_or_else(|| social_store::memory::open(clock))
+        });
+        World {
+            auth: world.auth.trusting_for(trust),
+            ..world
+        }
+    };
+    let one = process(None);
+    let other = process(Some(&one.backend));
+    let (user, here) = one.register("ada").await;
+    let there = one.login("ada", PASSWORD).await.unwrap();
+    for tokens in [&here, &there] {
+        assert!(other.viewer(tokens).await.is_ok());
+    }
+    one.auth
+        .revoke_session(&one.backend, &as_user(&user, &here), there.session, &uuid())
+        .await
+        .unwrap();
+    assert_eq!(one.viewer(&there).await, Err(Reason::SessionRevoked));
+    // As a single process would, the other one trusts what it saw …
+    tokio::time::advance(trust - Duration::from_millis(1)).await;
+    assert!(other.viewer(&there).await.is_ok());
+    // … and no longer.
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(other.viewer(&there).await, Err(Reason::SessionRevoked));
+    assert!(other.viewer(&here).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_cannot_be_looked_at_is_trusted_no_longer() {
+    let plan = Arc::new(Plan::new(7));
+    let world = World::with(Keys::in_memory(START), |clock| {
+        faulty::wrap(social_store::memory::open(clock), &plan)
+    });
+    let world = World {
+        auth: world.auth.trusting_for(Duration::from_secs(1)),
+        ..world
+    };
+    let (_, tokens) = world.register("ada").await;
+    assert!(world.viewer(&tokens).await.is_ok());
+    plan.set_rate(1.0);
+    let mut refused = 0;
+    for _ in 0..20 {
+        assert!(world.viewer(&tokens).await.is_ok());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        plan.set_rate(1.0);
+        if let Err(reason) = world.viewer(&tokens).await {
+            assert_eq!(reason, Reason::StoreUnavailable);
+            refused += 1;
+        }
+        plan.set_rate(0.0);
+        assert!(world.viewer(&tokens).await.is_ok(), "the store is back");
+    }
+    assert!(refused > 0);
 }
