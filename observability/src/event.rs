@@ -66,6 +66,26 @@ pub fn server_started(version: &str, listen: &dyn Display, admin_listen: &dyn Di
     info!(version, %listen, admin_listen = %admin_listen, "server started");
 }
 
+/// The process is a member of a cluster: what operators know it by there.
+pub fn cluster_joined(name: &str, node: u16, roles: &str) {
+    info!(name, node, roles, "joined the cluster");
+}
+
+/// The process cannot serve for now: health says so, and balancers look elsewhere.
+pub fn became_unready(reason: &dyn Display) {
+    warn!(%reason, "not ready: health says NOT_SERVING until this passes");
+}
+
+/// The process can serve again.
+pub fn became_ready(after: Duration) {
+    info!(after_ms = millis(after), "ready again");
+}
+
+/// The process lost its node number to another one, and ends: the next start leases another number.
+pub fn lease_not_regained(after: Duration) {
+    error!(after_ms = millis(after), "the lease of the node number does not come back; the process ends, to be started again");
+}
+
 /// The public port is open to other machines, and nothing on it is encrypted.
 pub fn listening_in_the_clear(listen: &dyn Display) {
     warn!(

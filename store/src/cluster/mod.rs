@@ -135,7 +135,7 @@ pub async fn open(config: Config) -> Result<Cluster, Error> {
     let redis = Redis::open(config.redis).await.map_err(|error| Error::Redis(error.to_string()))?;
     let lease = Lease::take(Arc::clone(&db), config.clock.clone(), &config.identity, config.node).await?;
     let lease = Arc::new(lease);
-    let ids = Arc::new(Ids::new(config.clock.clone(), Arc::clone(&lease)));
+    let ids = Arc::new(Ids::new(config.clock.clone(), Arc::clone(&lease), config.timing.filing));
     let counting = Arc::new(Counting::prepare(Arc::clone(&db)).await?);
     let counters = Arc::new(RedisCounters::new(&redis, counting).await);
     let signals = Arc::new(RedisSignals::new(&redis, &config.identity.name).await);
