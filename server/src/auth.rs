@@ -132,7 +132,11 @@ impl AdminToken {
         };
         match File::open(path) {
             Ok(file) => Self::read(path, file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(path).map_err(failed),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::make(path).map_err(failed)?;
+                // Of several processes that make one at once, one has made it.
+                Self::read(path, File::open(path).map_err(failed)?)
+            }
             Err(error) => Err(failed(error)),
         }
     }
@@ -158,16 +162,12 @@ impl AdminToken {
         Ok(Self::of(token))
     }
 
-    fn make(path: &Path) -> io::Result<Self> {
+    fn make(path: &Path) -> io::Result<()> {
         let random: Zeroizing<[u8; TOKEN_BYTES]> = Zeroizing::new(rand::random());
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(random.as_slice()));
         // Under another name until it is whole: a crash must not leave a short token, which the next start would refuse.
         let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".new");
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        unfinished.push(format!(".new-{:016x}", rand::random::<u64>()));
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -176,11 +176,16 @@ impl AdminToken {
         file.write_all(token.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
-        fs::rename(&unfinished, path)?;
+        // A link, other than a renaming, does not replace what another process made meanwhile.
+        let linked = fs::hard_link(&unfinished, path);
+        fs::remove_file(&unfinished)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         // An empty parent is a bare name's: the current folder.
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-        Ok(Self::of(&token))
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
     }
 
     fn of(token: &str) -> Self {
@@ -222,14 +227,21 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_cut_off_is_made_anew() {
+    fn processes_that_start_at_once_have_one_token() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.token");
-        std::fs::write(folder.path().join("admin.token.new"), "sho").unwrap();
-        AdminToken::open(&path).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(!folder.path().join("admin.token.new").exists());
-        AdminToken::open(&path).unwrap();
+        let opened: Vec<_> = (0..8)
+            .map(|_| {
+                let path = path.clone();
+                std::thread::spawn(move || AdminToken::open(&path).unwrap())
+            })
+            .collect();
+        let opened: Vec<_> = opened.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for token in opened {
+            token.check(text.trim()).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! itself; secrets are files that a setting names.
 
 mod check;
+pub mod cluster;
 mod networks;
 mod settings;
 mod source;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use cluster::{Cluster, Role, Store};
 pub use networks::{Network, ParseNetworkError};
 pub use settings::{Kind, SETTINGS, Setting};
 pub use source::{Invocation, Mode, from_args};
@@ -70,8 +72,15 @@ pub enum Error {
 pub struct Config {
     /// Address of the public port: gRPC and grpc-web. Port 0 picks a free one.
     pub listen: SocketAddr,
-    /// The folder that holds everything that must not be lost, keys included. One process at a time.
+    /// What holds everything: the data folder, or a cluster's stores.
+    pub store: Store,
+    /// The folder that holds everything that must not be lost, keys included, for one process at a time. Of a process of a cluster only
+    /// its keys and its admin token.
     pub data_dir: PathBuf,
+    /// The folder of the keys that tokens are signed with; `keys` in the data folder when left out. The api processes of a cluster need the
+    /// same keys: they share the folder, or each has a copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys_dir: Option<PathBuf>,
     /// Whether clients may ask for the contract (gRPC server reflection).
     pub reflection: bool,
     /// Web origins whose scripts may call, as in `https://app.example.org`; `http://localhost:*` allows every port.
@@ -85,6 +94,8 @@ pub struct Config {
     pub heartbeat_ms: u64,
     /// Milliseconds that work in hand gets to finish when the server stops.
     pub drain_grace_ms: u64,
+    /// The cluster that the process belongs to, where `store` says so.
+    pub cluster: Cluster,
     /// TLS of the public port.
     pub tls: Tls,
     /// The operators' port.
@@ -184,13 +195,16 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: ([127, 0, 0, 1], 50051).into(),
+            store: Store::default(),
             data_dir: "./social-data".into(),
+            keys_dir: None,
             reflection: false,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             workers: 2,
             heartbeat_ms: millis(social_core::limits::HEARTBEAT),
             drain_grace_ms: 20_000,
+            cluster: Cluster::default(),
             tls: Tls::default(),
             admin: Admin::default(),
             connection: Connection::default(),
@@ -312,7 +326,13 @@ impl Config {
     /// The folder of the keys that tokens are signed with.
     #[must_use]
     pub fn keys_dir(&self) -> PathBuf {
-        self.data_dir.join("keys")
+        self.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
+    }
+
+    /// Whether the process has a role. On a data folder it has all.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.store == Store::Embedded || self.cluster.has(role)
     }
 
     /// The file of the admin port's token.

@@ -51,9 +51,9 @@ pub async fn seed(server: &Server) -> Result<(), Error> {
 #[must_use]
 pub fn welcome(bound: &Bound) -> String {
     let ctl = "cargo run --release -q -p socialctl --";
-    let endpoint = bound.endpoint();
+    let endpoint = bound.endpoint().unwrap_or_default();
     // Clients look for a server at its default address by themselves.
-    let elsewhere = match bound.address() == Config::default().listen {
+    let elsewhere = match bound.address() == Some(Config::default().listen) {
         true => String::new(),
         false => format!("  export SOCIALCTL_ENDPOINT={endpoint}\n"),
     };

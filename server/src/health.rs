@@ -1,8 +1,11 @@
 //! Health and reflection, the standard services of each port.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use social_proto::FILE_DESCRIPTOR_SET;
+use tokio::sync::Mutex;
 use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -23,7 +26,11 @@ pub(crate) enum Face {
 
 /// What `grpc.health.v1` says: of the whole server and of each of its services.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Health(HealthReporter);
+pub(crate) struct Health {
+    reporter: HealthReporter,
+    /// Once it is, nothing makes it ready again.
+    is_draining: Arc<Mutex<bool>>,
+}
 
 impl Health {
     /// A server that is not ready yet.
@@ -35,29 +42,41 @@ impl Health {
 
     /// It takes calls.
     pub(crate) async fn ready(&self) {
-        self.set(ServingStatus::Serving).await;
+        let is_draining = self.is_draining.lock().await;
+        if !*is_draining {
+            self.set(ServingStatus::Serving).await;
+        }
     }
 
-    /// It takes no further ones: balancers look elsewhere.
+    /// It cannot serve for now: balancers look elsewhere.
+    pub(crate) async fn unready(&self) {
+        let _changing = self.is_draining.lock().await;
+        self.set(ServingStatus::NotServing).await;
+    }
+
+    /// It takes no further calls: balancers look elsewhere.
     pub(crate) async fn draining(&self) {
+        *self.is_draining.lock().await = true;
         self.set(ServingStatus::NotServing).await;
     }
 
     async fn set(&self, status: ServingStatus) {
-        self.0.set_service_status("", status).await;
+        self.reporter.set_service_status("", status).await;
         let mut last = "";
         // Methods of a service stand side by side.
         for method in social_proto::methods()
             .iter()
             .filter(|method| method.service != std::mem::replace(&mut last, method.service))
         {
-            self.0.set_service_status(method.service, status).await;
+            self.reporter.set_service_status(method.service, status).await;
         }
     }
 
     /// Adds the service to a port.
     pub(crate) fn add(&self, routes: &mut RoutesBuilder) {
-        routes.add_service(HealthServer::new(HealthService::from_health_reporter(self.0.clone())));
+        routes.add_service(HealthServer::new(HealthService::from_health_reporter(
+            self.reporter.clone(),
+        )));
     }
 }
 
@@ -119,7 +138,7 @@ mod tests {
         use tonic_health::pb::health_server::Health as _;
 
         let health = Health::starting().await;
-        let service = HealthService::from_health_reporter(health.0.clone());
+        let service = HealthService::from_health_reporter(health.reporter.clone());
         let status_of = async |name: &str| {
             let request = HealthCheckRequest {
                 service: name.to_owned(),
@@ -134,7 +153,14 @@ mod tests {
         assert_eq!(status_of("").await.unwrap(), 1);
         assert_eq!(status_of("social.v1.PostService").await.unwrap(), 1);
         assert!(status_of("social.v1.NoService").await.is_err());
+        health.unready().await;
+        assert_eq!(status_of("").await.unwrap(), 2);
+        health.ready().await;
+        assert_eq!(status_of("").await.unwrap(), 1);
         health.draining().await;
         assert_eq!(status_of("social.v1.PostService").await.unwrap(), 2);
+        // What looks after readiness may come later than the drain.
+        health.ready().await;
+        assert_eq!(status_of("").await.unwrap(), 2);
     }
 }

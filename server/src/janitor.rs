@@ -27,7 +27,10 @@ const MEASURE_EVERY: Duration = Duration::from_secs(15);
 /// What the janitor looks after.
 pub(crate) struct Janitor {
     pub(crate) backend: Backend,
-    pub(crate) auth: Arc<Auth>,
+    /// Absent where no clients are served.
+    pub(crate) auth: Option<Arc<Auth>>,
+    /// Whether the process looks after the store: of many, those that drive fan-out do.
+    pub(crate) works: bool,
     pub(crate) limits: Arc<Limits>,
     pub(crate) drain: Drain,
     pub(crate) signing: Signing,
@@ -49,7 +52,13 @@ impl Signing {
 /// Does its rounds until the drain begins. Each is a task of its own, so that a long one holds none of the others up.
 pub(crate) fn spawn(janitor: Janitor, tasks: &mut JoinSet<()>) {
     let janitor = Arc::new(janitor);
-    for round in [Round::Expire, Round::Measure, Round::Forget, Round::ReloadKeys] {
+    let rounds = [
+        (Round::Expire, janitor.works),
+        (Round::Measure, janitor.works),
+        (Round::Forget, true),
+        (Round::ReloadKeys, janitor.auth.is_some()),
+    ];
+    for (round, _) in rounds.into_iter().filter(|(_, is_ours)| *is_ours) {
         tasks.spawn(run(Arc::clone(&janitor), round));
     }
 }
@@ -118,11 +127,12 @@ impl Janitor {
 
     /// Keys are files, perhaps on a slow disk: they are read off the reactor.
     async fn reload_keys(&self) {
-        let auth = Arc::clone(&self.auth);
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || auth.keys().reload()).await {
+        let Some(auth) = &self.auth else { return };
+        let reading = Arc::clone(auth);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || reading.keys().reload()).await {
             tracing::error!(%error, "signing keys cannot be read again; the known ones stay in use");
         }
-        if let Some(kid) = self.signing.changed(&self.auth, self.backend.clock.now()) {
+        if let Some(kid) = self.signing.changed(auth, self.backend.clock.now()) {
             event::signing_key_rotated(&kid);
         }
     }

@@ -4,8 +4,10 @@
 //! [`Bound::serve`] serves until it is told to stop, and then drains. The binary and tests in one process use the same three steps.
 
 mod auth;
+pub mod cluster;
 pub mod config;
 pub mod dev;
+mod error;
 pub mod grpc;
 mod health;
 mod janitor;
@@ -13,6 +15,7 @@ mod listen;
 mod ports;
 mod proxies;
 mod ratelimit;
+mod readiness;
 mod routes;
 mod shares;
 mod stall;
@@ -20,14 +23,15 @@ mod tls;
 mod worker;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use social_core::auth::{Auth, KeyError, Keys, Passwords};
+use social_core::auth::{Auth, Keys, Passwords};
 use social_core::{Backend, Clock};
 use social_observability::event;
-use social_store::embedded::{self, Embedded};
+use social_store::{Opened, embedded};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +39,8 @@ use tokio_util::sync::CancellationToken;
 pub use crate::auth::TokenError;
 use crate::auth::{AdminToken, Door};
 pub use crate::config::Config;
+use crate::config::{Role, Store};
+pub use crate::error::Error;
 use crate::grpc::layers::{self, Rules};
 use crate::grpc::{Drain, Streams};
 use crate::health::Health;
@@ -47,116 +53,121 @@ pub use crate::tls::{Error as TlsError, install_provider};
 const AFTER_CUT: Duration = Duration::from_secs(1);
 /// How long the store gets to close. What was acked is durable before; closing only makes the next start short.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
+/// How long a process of a cluster trusts what it knows of a session, which any other may end.
+const SESSION_TRUST: Duration = Duration::from_secs(1);
 
-/// Why the server cannot start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The data folder cannot be used: it is in use, of a newer format, or cannot be read.
-    #[error(transparent)]
-    Store(#[from] embedded::Error),
-    /// The keys that tokens are signed with cannot be used.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-    /// The operators' token cannot be used.
-    #[error(transparent)]
-    AdminToken(#[from] TokenError),
-    /// TLS files cannot be used.
-    #[error("{section}: {reason}")]
-    Tls {
-        /// The section of the configuration.
-        section: &'static str,
-        /// What is wrong with them.
-        reason: Box<tls::Error>,
-    },
-    /// A port cannot be opened.
-    #[error("{key}: cannot listen on {address}: {reason}; choose another address, or port 0 for a free one")]
-    Bind {
-        /// The setting.
-        key: &'static str,
-        /// Its value.
-        address: SocketAddr,
-        /// What the operating system said.
-        reason: std::io::Error,
-    },
-    /// There is no data folder whose keys could be rotated.
-    #[error("{dir} is no data folder: keys are added to one that a server has started on before; check `data_dir`", dir = dir.display())]
-    NoDataFolder {
-        /// The folder.
-        dir: PathBuf,
-    },
-    /// The contract that was built in cannot be described.
-    #[error("the contract cannot be described: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
-    /// The world of dev mode cannot be made.
-    #[error("the demo world cannot be made: {0}")]
-    Seed(Box<social_core::Error>),
-    /// A file of dev mode cannot be written.
-    #[error("cannot write {path}: {reason}", path = path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        reason: std::io::Error,
-    },
-}
-
-/// Adds a signing key to the keys of a data folder, whether a server runs on it or not. Tokens signed before stay valid until they expire.
+/// Adds a signing key to the keys of a platform, whether a server runs on it or not. Tokens signed before stay valid until they expire.
 ///
 /// # Errors
-/// When there is no data folder yet, or its keys cannot be used.
+/// When there are no keys yet, or they cannot be used.
 pub fn rotate_keys(config: &Config) -> Result<(), Error> {
-    if !config.data_dir.join("FORMAT").is_file() {
-        return Err(Error::NoDataFolder {
-            dir: config.data_dir.clone(),
-        });
+    let dir = config.keys_dir();
+    match config.store {
+        Store::Embedded if !config.data_dir.join("FORMAT").is_file() => {
+            return Err(Error::NoDataFolder {
+                dir: config.data_dir.clone(),
+            });
+        }
+        Store::Cluster if !dir.is_dir() => return Err(Error::NoKeys { dir }),
+        _ => {}
     }
     let now = Clock::system().now();
-    Ok(Keys::open(&config.keys_dir(), now)?.rotate(now)?)
+    Ok(Keys::open(&dir, now)?.rotate(now)?)
 }
 
 /// A server whose parts are open, and which listens nowhere yet.
 pub struct Server {
     config: Config,
-    store: Embedded,
+    store: Opened,
     parts: Parts,
-    public: Reserved,
+    access: Access,
+    /// Absent where no clients are served.
+    public: Option<Reserved>,
     admin: Reserved,
 }
 
 /// What the services are made of. Each gets only what it needs of it.
 pub(crate) struct Parts {
     pub(crate) backend: Backend,
-    pub(crate) auth: Arc<Auth>,
     pub(crate) streams: Streams,
     pub(crate) health: Health,
     pub(crate) reflection: bool,
 }
 
+/// Who is let in.
+struct Access {
+    /// Users; absent where no clients are served.
+    users: Option<Arc<Auth>>,
+    /// Operators.
+    admin: AdminToken,
+}
+
+impl Access {
+    /// Opens keys and the admin token, and makes what is missing.
+    fn open(config: &Config, clock: Clock) -> Result<Self, Error> {
+        make_folder(&config.data_dir)?;
+        let users = match config.has(Role::Api) {
+            true => Some(Arc::new(auth(config, clock)?)),
+            false => None,
+        };
+        let admin = AdminToken::open(&config.admin_token_file())?;
+        Ok(Self { users, admin })
+    }
+}
+
+fn auth(config: &Config, clock: Clock) -> Result<Auth, Error> {
+    let keys = Keys::open(&config.keys_dir(), clock.now())?;
+    let auth = Auth::new(keys, Passwords::default(), clock);
+    Ok(match config.store {
+        Store::Embedded => auth,
+        Store::Cluster => auth.trusting_for(SESSION_TRUST),
+    })
+}
+
+/// Makes the data folder, which an embedded store has made already.
+fn make_folder(path: &Path) -> Result<(), Error> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|reason| Error::Write {
+        path: path.to_owned(),
+        reason,
+    })
+}
+
 impl Server {
-    /// Takes the ports, and opens the data folder and everything in it. What is missing on a first start is made: keys, the admin token, an empty store.
+    /// Takes the ports, and opens the store and what else is on disk. What is missing on a first start is made: keys, the admin token, an
+    /// empty data folder.
     ///
     /// # Errors
     /// When something of it cannot be used; the text says what, and what to do.
     pub async fn open(config: Config) -> Result<Self, Error> {
         install_provider();
-        // First what needs no folder, so that a mistake in the configuration leaves none behind.
-        let public = Reserved::open("listen", config.listen, Secured::open("tls", &config.tls)?)?;
+        // First what needs no store, so that a mistake in the configuration leaves nothing behind.
+        let public = match config.has(Role::Api) {
+            true => Some(Reserved::open(
+                "listen",
+                config.listen,
+                Secured::open("tls", &config.tls)?,
+            )?),
+            false => None,
+        };
         let admin_tls = Secured::open("admin.tls", &config.admin.tls)?;
         let admin = Reserved::open("admin.listen", config.admin.listen, admin_tls)?;
         let clock = Clock::system();
-        // Then what locks the folder: what follows is ours alone.
-        let store = embedded::open(embedded::Config::new(&config.data_dir, clock.clone()))?;
-        let backend = store.backend();
-        let keys = Keys::open(&config.keys_dir(), clock.now())?;
-        let auth = Arc::new(Auth::new(keys, Passwords::default(), clock));
+        let store = social_store::open(store_config(&config, clock.clone())?).await?;
+        // Then what is in the folder, which an embedded store has locked: it is ours alone.
+        let access = match Access::open(&config, clock) {
+            Ok(access) => access,
+            Err(error) => {
+                close(store).await;
+                return Err(error);
+            }
+        };
         let streams = Streams {
             drain: Drain::new(),
             heartbeat: config.heartbeat(),
         };
         let parts = Parts {
-            backend,
-            auth,
+            backend: store.backend(),
             streams,
             health: Health::starting().await,
             reflection: config.reflection,
@@ -165,6 +176,7 @@ impl Server {
             config,
             store,
             parts,
+            access,
             public,
             admin,
         })
@@ -188,54 +200,82 @@ impl Server {
         close(self.store).await
     }
 
-    /// Listens on both ports.
+    /// Listens on the ports.
     ///
     /// # Errors
-    /// When an address cannot be listened on, or the admin token cannot be used.
+    /// When an address cannot be listened on.
     pub async fn bind(self) -> Result<Bound, Error> {
         let Self {
             config,
             store,
             parts,
+            access,
             public,
             admin,
         } = self;
         let limits = Arc::new(Limits::new(&config.rate_limits));
-        let admin_token = AdminToken::open(&config.admin_token_file())?;
-        let users = Door::Public {
-            backend: parts.backend.clone(),
-            auth: Arc::clone(&parts.auth),
-        };
-        let rules = |door| Arc::new(Rules::new(door, Arc::clone(&limits), parts.streams.drain.clone()));
-        let public_stack = layers::stack(&config.cors_origins, rules(users), routes::public(&parts)?);
-        // No page has any business at the operators' port.
-        let admin_stack = layers::stack(&[], rules(Door::Admin(admin_token)), routes::admin(&parts)?);
-        Ok(Bound {
-            public: public.listen(public_stack, &config)?,
-            admin: admin.listen(admin_stack, &config)?,
-            config,
-            store,
-            parts,
-            limits,
-        })
+        let users = access.users.clone();
+        match listen(&config, &parts, access, &limits, (public, admin)) {
+            Ok((public, admin)) => Ok(Bound {
+                config,
+                store,
+                parts,
+                users,
+                limits,
+                public,
+                admin,
+            }),
+            Err(error) => {
+                drop(parts);
+                close(store).await;
+                Err(error)
+            }
+        }
     }
+}
+
+/// Listens on the ports that were taken.
+fn listen(
+    config: &Config,
+    parts: &Parts,
+    access: Access,
+    limits: &Arc<Limits>,
+    (public, admin): (Option<Reserved>, Reserved),
+) -> Result<(Option<Listening>, Listening), Error> {
+    let rules = |door| Arc::new(Rules::new(door, Arc::clone(limits), parts.streams.drain.clone()));
+    let public = match public.zip(access.users) {
+        Some((port, auth)) => {
+            let services = routes::public(parts, &auth)?;
+            let door = Door::Public {
+                backend: parts.backend.clone(),
+                auth,
+            };
+            let stack = layers::stack(&config.cors_origins, rules(door), services);
+            Some(port.listen(stack, config)?)
+        }
+        None => None,
+    };
+    // No page has any business at the operators' port.
+    let stack = layers::stack(&[], rules(Door::Admin(access.admin)), routes::admin(parts)?);
+    Ok((public, admin.listen(stack, config)?))
 }
 
 /// A server whose ports are open.
 pub struct Bound {
     config: Config,
-    store: Embedded,
+    store: Opened,
     parts: Parts,
+    users: Option<Arc<Auth>>,
     limits: Arc<Limits>,
-    public: Listening,
+    public: Option<Listening>,
     admin: Listening,
 }
 
 impl Bound {
-    /// The public port's address, with the number that is really bound.
+    /// The public port's address, with the number that is really bound; none where no clients are served.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.public.address()
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.public.as_ref().map(Listening::address)
     }
 
     /// The operators' port's address, with the number that is really bound.
@@ -244,10 +284,10 @@ impl Bound {
         self.admin.address()
     }
 
-    /// The public port as a client is to be given it: `grpc://127.0.0.1:50051`, or `grpcs://` with TLS.
+    /// The public port as a client is to be given it: `grpc://127.0.0.1:50051`, or `grpcs://` with TLS; none where no clients are served.
     #[must_use]
-    pub fn endpoint(&self) -> String {
-        self.public.endpoint()
+    pub fn endpoint(&self) -> Option<String> {
+        self.public.as_ref().map(Listening::endpoint)
     }
 
     /// The operators' port as a client is to be given it.
@@ -272,34 +312,49 @@ impl Bound {
             config,
             store,
             parts,
+            users,
             limits,
             public,
             admin,
         } = self;
         let (drain, health) = (parts.streams.drain.clone(), parts.health.clone());
         let cut = CancellationToken::new();
-        let (address, admin_address) = (public.address(), admin.address());
-        public.warn_if_clear();
+        let (address, admin_address) = (public.as_ref().map(Listening::address), admin.address());
+        if let Some(public) = &public {
+            public.warn_if_clear();
+        }
         let mut ports = JoinSet::new();
         let mut rounds = JoinSet::new();
-        for listening in [public, admin] {
+        for listening in public.into_iter().chain([admin]) {
             let (serving, secured) = listening.into_parts(&drain, &cut);
             ports.spawn(serving);
             if let Some(secured) = secured {
                 rounds.spawn(secured.watch(drain.clone()));
             }
         }
-        rounds.spawn(worker::run(parts.backend.clone(), config.workers, drain.clone()));
+        let works = config.has(Role::Worker);
+        if works {
+            rounds.spawn(worker::run(parts.backend.clone(), config.workers, drain.clone()));
+        }
         let janitor = Janitor {
             backend: parts.backend.clone(),
-            auth: Arc::clone(&parts.auth),
+            auth: users,
+            works,
             limits,
             drain: drain.clone(),
             signing: Signing::default(),
         };
         janitor::spawn(janitor, &mut rounds);
         health.ready().await;
-        event::server_started(env!("CARGO_PKG_VERSION"), &address, &admin_address);
+        if let Opened::Cluster(cluster) = &store {
+            rounds.spawn(readiness::watch(cluster.probe(), health.clone(), drain.clone()));
+            event::cluster_joined(
+                &cluster::own_name(&config),
+                cluster.node(),
+                &cluster::roles(&config.cluster.roles),
+            );
+        }
+        started(address, admin_address);
 
         let healthy = tokio::select! {
             () = shutdown => true,
@@ -345,9 +400,26 @@ fn ended_early(ended: Result<(), JoinError>) -> bool {
     false
 }
 
-/// Closes the store, which waits for its disk; whether that went well.
-async fn close(store: Embedded) -> bool {
-    match timeout(CLOSE_TIME, tokio::task::spawn_blocking(move || store.close())).await {
+fn started(address: Option<SocketAddr>, admin_address: SocketAddr) {
+    let version = env!("CARGO_PKG_VERSION");
+    match address {
+        Some(address) => event::server_started(version, &address, &admin_address),
+        None => event::server_started(version, &"no public port", &admin_address),
+    }
+}
+
+fn store_config(config: &Config, clock: Clock) -> Result<social_store::Config, Error> {
+    Ok(match config.store {
+        Store::Embedded => social_store::Config::Embedded(embedded::Config::new(&config.data_dir, clock)),
+        Store::Cluster => social_store::Config::Cluster(Box::new(cluster::store_config(config, clock)?)),
+    })
+}
+
+/// Closes the store, which may wait for its disk; whether that went well.
+async fn close(store: Opened) -> bool {
+    let runtime = tokio::runtime::Handle::current();
+    let closing = tokio::task::spawn_blocking(move || runtime.block_on(store.close()));
+    match timeout(CLOSE_TIME, closing).await {
         Ok(Ok(Ok(()))) => true,
         Ok(Ok(Err(error))) => {
             tracing::error!(%error, "the store could not be closed");
@@ -358,7 +430,7 @@ async fn close(store: Embedded) -> bool {
             false
         }
         Err(_) => {
-            tracing::error!("the store did not close in time; the next start looks through its journal");
+            tracing::error!("the store did not close in time; what was acknowledged is durable all the same");
             false
         }
     }

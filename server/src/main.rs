@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use social_server::config::{self, Invocation, Mode};
-use social_server::{Bound, Config, Error, Server, dev};
+use social_server::{Bound, Config, Error, Server, cluster, dev};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -38,15 +38,28 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, 1),
     };
-    let ended = runtime.block_on(run(invocation));
+    let ended = match invocation.mode {
+        Mode::Migrate => runtime.block_on(migrate(&invocation.config)),
+        _ => runtime.block_on(run(invocation)),
+    };
     // A task that hangs in the disk had its time.
     runtime.shutdown_background();
     match ended {
         Ok(true) => ExitCode::SUCCESS,
         // The log says what was cut off.
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => failed(&error, 1),
+        Err(error) => failed(&error, exit_code(&error)),
     }
+}
+
+fn exit_code(error: &Error) -> u8 {
+    if error.is_configuration() { EXIT_USAGE } else { 1 }
+}
+
+async fn migrate(config: &Config) -> Result<bool, Error> {
+    let migrated = cluster::migrate(config).await?;
+    println!("{}", cluster::report(&config.cluster.cql.keyspace, &migrated));
+    Ok(true)
 }
 
 fn rotate_keys(config: &Config) -> ExitCode {
@@ -61,11 +74,11 @@ fn rotate_keys(config: &Config) -> ExitCode {
     }
 }
 
-/// Without a filter of the operator's the storage engine's own lines are left out: they tell of its daily work.
+/// Without a filter of the operator's the lines of storage engine and drivers are left out: they tell of their daily work.
 fn telemetry(config: &Config) -> social_observability::Config {
     let mut telemetry = config.telemetry.clone();
     if telemetry.filter.is_none() && std::env::var_os("RUST_LOG").is_none() {
-        telemetry.filter = Some("info,fjall=warn,lsm_tree=warn".to_owned());
+        telemetry.filter = Some("info,fjall=warn,lsm_tree=warn,scylla=off,fred=off".to_owned());
     }
     telemetry
 }
@@ -100,7 +113,11 @@ async fn told(stop: oneshot::Receiver<()>) {
 
 /// The line that scripts wait for. Its form stays.
 fn announce(bound: &Bound) {
-    println!("listening on {} (admin {})", bound.endpoint(), bound.admin_endpoint());
+    let admin = bound.admin_endpoint();
+    match bound.endpoint() {
+        Some(public) => println!("listening on {public} (admin {admin})"),
+        None => println!("working (admin {admin})"),
+    }
 }
 
 /// Ready at the first SIGTERM or SIGINT. A second one ends the process at once.

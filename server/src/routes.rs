@@ -1,5 +1,8 @@
 //! Which services each port serves, and how large their messages may be.
 
+use std::sync::Arc;
+
+use social_core::auth::Auth;
 use social_core::limits;
 use tonic::service::{Routes, RoutesBuilder};
 use tonic_reflection::server::Error;
@@ -18,16 +21,11 @@ macro_rules! bounded {
 }
 
 /// The public port's services.
-pub(crate) fn public(parts: &Parts) -> Result<Routes, Error> {
-    let Parts {
-        backend,
-        auth: accounts,
-        streams,
-        ..
-    } = parts;
+pub(crate) fn public(parts: &Parts, accounts: &Arc<Auth>) -> Result<Routes, Error> {
+    let Parts { backend, streams, .. } = parts;
     let mut routes = RoutesBuilder::default();
     routes
-        .add_service(bounded!(auth::service(backend.clone(), accounts.clone())))
+        .add_service(bounded!(auth::service(backend.clone(), Arc::clone(accounts))))
         .add_service(bounded!(user::service(backend.clone())))
         .add_service(bounded!(post::service(backend.clone(), streams.clone())))
         .add_service(bounded!(comment::service(backend.clone())))

@@ -59,7 +59,7 @@ async fn the_world_is_made_once_and_can_be_read() {
     assert!(std::fs::read_to_string(&marker).unwrap().contains("done"));
 
     let bound = server.bind().await.unwrap();
-    let address = bound.address();
+    let address = bound.address().unwrap();
     let welcome = dev::welcome(&bound);
     assert!(
         welcome.contains("ada") && welcome.contains(&address.port().to_string()),

@@ -2,7 +2,7 @@
 
 use social_observability::check_filter;
 
-use super::{Config, Connection, Error, Rate, Tls};
+use super::{Config, Connection, Error, Rate, Role, Store, Tls};
 
 /// The largest world that dev mode makes, in people.
 const DEV_USERS_MAX: u32 = 100_000;
@@ -16,6 +16,9 @@ impl Config {
         let mut problems = Vec::new();
         self.check_ports(&mut problems);
         self.check_times(&mut problems);
+        if self.store == Store::Cluster {
+            self.cluster.check(&mut problems);
+        }
         self.connection.check(&mut problems);
         for (class, rate) in self.rate_limits.classes() {
             rate.check(class, &mut problems);
@@ -41,7 +44,7 @@ impl Config {
     fn check_ports(&self, problems: &mut Vec<String>) {
         self.tls.check("tls", problems);
         self.admin.tls.check("admin.tls", problems);
-        if self.listen == self.admin.listen && self.listen.port() != 0 {
+        if self.has(Role::Api) && self.listen == self.admin.listen && self.listen.port() != 0 {
             problems.push(format!(
                 "admin.listen: {} is the public port's address too; give it another",
                 self.listen

@@ -86,6 +86,115 @@ const WRITE: [Setting; 4] = rate!("write");
 const AUTH: [Setting; 4] = rate!("auth");
 const STREAM: [Setting; 4] = rate!("stream");
 
+const CLUSTER: [Setting; 3] = [
+    setting(
+        "cluster.roles",
+        Kind::List,
+        "api, worker, or both between commas",
+        "What the process does: serve clients (api), drive fan-out (worker)",
+    ),
+    number(
+        "cluster.node",
+        "Fixed node number, of this process alone; one that is free if left out",
+    ),
+    setting(
+        "cluster.name",
+        Kind::Text,
+        "a name, as in api-1",
+        "What operators know the process by; its host and process id if left out",
+    ),
+];
+
+const CQL: [Setting; 7] = [
+    setting(
+        "cluster.cql.contact_points",
+        Kind::List,
+        "addresses between commas, as in 10.0.0.1:9042,10.0.0.2:9042",
+        "Nodes of the CQL store to begin with",
+    ),
+    setting(
+        "cluster.cql.keyspace",
+        Kind::Text,
+        "a name of a-z, 0-9 and _",
+        "Keyspace that holds the platform",
+    ),
+    setting(
+        "cluster.cql.datacenter",
+        Kind::Text,
+        "a name",
+        "Data centre whose nodes are asked; all if left out",
+    ),
+    setting(
+        "cluster.cql.replication",
+        Kind::Text,
+        "a number of copies, as in 3, or one a data centre, as in dc1:3,dc2:3",
+        "Copies of each row, where `migrate` makes the keyspace",
+    ),
+    setting("cluster.cql.user", Kind::Text, "a name", "User to log in as"),
+    setting(
+        "cluster.cql.password_file",
+        Kind::Text,
+        PATH,
+        "File of the user's password",
+    ),
+    setting(
+        "cluster.cql.ca_file",
+        Kind::Text,
+        PATH,
+        "PEM file of the certificates to trust; with it connections are encrypted",
+    ),
+];
+
+const CONSISTENCY: [Setting; 4] = [
+    consistency(
+        "cluster.cql.consistency.truth_read",
+        "Copies that reads of truth wait for",
+    ),
+    consistency(
+        "cluster.cql.consistency.truth_write",
+        "Copies that writes of truth wait for",
+    ),
+    consistency(
+        "cluster.cql.consistency.timeline_read",
+        "Copies that reads of home timelines wait for",
+    ),
+    consistency(
+        "cluster.cql.consistency.timeline_write",
+        "Copies that writes of home timelines wait for",
+    ),
+];
+
+const fn consistency(key: &'static str, help: &'static str) -> Setting {
+    setting(key, Kind::Text, "one, quorum, local_quorum or all", help)
+}
+
+const REDIS: [Setting; 4] = [
+    setting(
+        "cluster.redis.url",
+        Kind::Text,
+        "a URL without a password, as in redis://10.0.0.1:6379",
+        "Where Redis is",
+    ),
+    setting(
+        "cluster.redis.url_file",
+        Kind::Text,
+        PATH,
+        "File of the URL, where that holds a password",
+    ),
+    setting(
+        "cluster.redis.ca_file",
+        Kind::Text,
+        PATH,
+        "PEM file of the certificates to trust for rediss://; the system's if left out",
+    ),
+    setting(
+        "cluster.redis.prefix",
+        Kind::Text,
+        "a name",
+        "What every key in Redis begins with",
+    ),
+];
+
 /// Every setting, in the order of the help text.
 pub const SETTINGS: &[Setting] = &[
     setting(
@@ -95,10 +204,22 @@ pub const SETTINGS: &[Setting] = &[
         "Address of the public port; port 0 picks a free one",
     ),
     setting(
+        "store",
+        Kind::Text,
+        "embedded or cluster",
+        "What holds everything: the data folder, or a CQL store and Redis",
+    ),
+    setting(
         "data_dir",
         Kind::Text,
         PATH,
-        "Folder of everything that must not be lost",
+        "Folder of everything that must not be lost; of a cluster's process, of its keys and its admin token",
+    ),
+    setting(
+        "keys_dir",
+        Kind::Text,
+        PATH,
+        "Folder of the signing keys, the same for all api processes of a cluster; keys in the data folder if left out",
     ),
     setting(
         "reflection",
@@ -127,6 +248,24 @@ pub const SETTINGS: &[Setting] = &[
         "drain_grace_ms",
         "Milliseconds that work in hand gets to finish when the server stops",
     ),
+    CLUSTER[0],
+    CLUSTER[1],
+    CLUSTER[2],
+    CQL[0],
+    CQL[1],
+    CQL[2],
+    CQL[3],
+    CQL[4],
+    CQL[5],
+    CQL[6],
+    CONSISTENCY[0],
+    CONSISTENCY[1],
+    CONSISTENCY[2],
+    CONSISTENCY[3],
+    REDIS[0],
+    REDIS[1],
+    REDIS[2],
+    REDIS[3],
     setting(
         "tls.cert",
         Kind::Text,

@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::{Table, Value};
 
-use super::{Config, Error, Kind, SETTINGS, Setting, variables};
+use super::{Config, Error, Kind, SETTINGS, Setting, Store, variables};
 
 /// How the server was asked to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Mode {
     Dev,
     /// Add a signing key to the data folder, and exit.
     RotateKeys,
+    /// Bring the cluster's keyspace to the newest schema, and exit.
+    Migrate,
 }
 
 /// What a command line came to.
@@ -41,6 +43,7 @@ pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation,
     let mode = match matches.subcommand_name() {
         Some("dev") => Mode::Dev,
         Some("rotate-keys") => Mode::RotateKeys,
+        Some("migrate") => Mode::Migrate,
         _ => Mode::Serve,
     };
     let values = matches.subcommand().map_or(&matches, |(_, sub)| sub);
@@ -51,11 +54,24 @@ pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation,
         Config::default()
     };
     let config = load(&defaults, file.as_deref(), &overrides(values))?;
+    check_store(mode, config.store)?;
     Ok(Invocation {
         mode,
         dump_config: values.get_flag("dump-config"),
         config,
     })
+}
+
+/// Refuses a command that is not for this store.
+fn check_store(mode: Mode, store: Store) -> Result<(), Error> {
+    let problem = match (mode, store) {
+        (Mode::Dev, Store::Cluster) => "store: is cluster; dev mode works on a data folder of its own, so leave it out",
+        (Mode::Migrate, Store::Embedded) => {
+            "store: is embedded, which is never migrated by hand; for a cluster set store to cluster, and section [cluster]"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Unusable(vec![problem.to_owned()]))
 }
 
 /// A setting's text and where it stood.
@@ -75,6 +91,10 @@ fn command() -> Command {
         .subcommand(
             Command::new("rotate-keys")
                 .about("Adds a key that tokens are signed with; a running server takes it up within 90 seconds"),
+        )
+        .subcommand(
+            Command::new("migrate")
+                .about("Makes a cluster's keyspace, or brings it to the newest schema; before the first start and each upgrade"),
         )
         .arg(option("config", variables::CONFIG).value_name("FILE").help("TOML file of settings"))
         .arg(
@@ -216,6 +236,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::io::Write as _;
 
+    use super::super::Role;
     use super::*;
 
     fn given(key: &str, text: &str) -> Override {
@@ -252,14 +273,12 @@ mod tests {
     #[test]
     fn every_key_is_a_setting_and_every_setting_a_key() {
         let optional = |key: &str| {
-            given(
-                key,
-                if key == "telemetry.filter" {
-                    "info"
-                } else {
-                    "127.0.0.1:1"
-                },
-            )
+            let text = match key {
+                "telemetry.filter" => "info",
+                "cluster.node" => "1",
+                _ => "127.0.0.1:1",
+            };
+            given(key, text)
         };
         let missing = [
             "tls.cert",
@@ -269,6 +288,16 @@ mod tests {
             "admin.tls.key",
             "telemetry.filter",
             "telemetry.metrics_listen",
+            "keys_dir",
+            "cluster.node",
+            "cluster.name",
+            "cluster.cql.datacenter",
+            "cluster.cql.user",
+            "cluster.cql.password_file",
+            "cluster.cql.ca_file",
+            "cluster.redis.url",
+            "cluster.redis.url_file",
+            "cluster.redis.ca_file",
         ];
         let full = load(&Config::default(), None, &missing.map(optional)).unwrap();
         let mut keys = BTreeSet::new();
@@ -326,6 +355,54 @@ mod tests {
     fn the_dump_reads_back() {
         let config = Config::dev();
         assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
+        let cluster = [
+            ("store", "cluster"),
+            ("cluster.roles", "worker"),
+            ("cluster.node", "7"),
+            ("cluster.cql.contact_points", "10.0.0.1:9042,scylla-2"),
+            ("cluster.cql.replication", "dc1:3,dc2:2"),
+            ("cluster.cql.consistency.truth_read", "local_quorum"),
+            ("cluster.redis.url_file", "/run/secrets/redis"),
+        ];
+        let config = load(&Config::default(), None, &cluster.map(|(key, text)| given(key, text))).unwrap();
+        assert!(config.has(Role::Worker) && !config.has(Role::Api));
+        assert_eq!(toml::from_str::<Config>(&config.to_toml()).unwrap(), config);
+    }
+
+    #[test]
+    fn a_wrong_value_of_the_cluster_is_told_with_what_is_right() {
+        for (key, text, right) in [
+            ("store", "scylla", "embedded or cluster"),
+            ("cluster.roles", "api,web", "api, worker, or both"),
+            ("cluster.node", "-1", "a whole number"),
+            ("cluster.cql.replication", "three", "dc1:3,dc2:3"),
+            (
+                "cluster.cql.consistency.truth_write",
+                "two",
+                "one, quorum, local_quorum or all",
+            ),
+        ] {
+            let error = load(&Config::default(), None, &[given(key, text)])
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(&format!("`{key}`")) && error.contains(right), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_command_is_for_its_store() {
+        let refused = |args: &[&str]| {
+            let args = std::iter::once("social-server").chain(args.iter().copied());
+            from_args(args.map(OsString::from)).unwrap_err().to_string()
+        };
+        assert!(refused(&["migrate"]).contains("store: is embedded"));
+        let cluster = [
+            "dev",
+            "--store=cluster",
+            "--cluster-cql-contact-points=a",
+            "--cluster-redis-url=redis://a",
+        ];
+        assert!(refused(&cluster).contains("store: is cluster"));
     }
 
     #[test]

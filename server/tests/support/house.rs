@@ -38,7 +38,7 @@ impl House {
         let server = Server::open(config).await.unwrap();
         prepare(server.backend()).await;
         let bound = server.bind().await.unwrap();
-        let (address, admin_address) = (bound.address(), bound.admin_address());
+        let (address, admin_address) = (bound.address().unwrap(), bound.admin_address());
         let admin_token = std::fs::read_to_string(bound.admin_token_file()).unwrap();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(bound.serve(async {

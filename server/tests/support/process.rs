@@ -16,6 +16,7 @@ use super::{Line, PATIENCE, eventually};
 
 /// A running server. Dropping it kills it.
 pub struct Process {
+    /// The public port; of a process that has none, the operators' port.
     pub address: SocketAddr,
     pub admin_address: SocketAddr,
     child: Child,
@@ -58,9 +59,14 @@ pub fn write_config(folder: &Path, change: impl FnOnce(&mut Config)) -> PathBuf 
 
 /// Runs the binary to its end.
 pub fn run(command: &mut Command) -> Exited {
+    run_within(PATIENCE, command)
+}
+
+/// Runs the binary to its end, which may take so long.
+pub fn run_within(patience: Duration, command: &mut Command) -> Exited {
     let mut child = command.spawn().unwrap();
     let (mut out, mut err) = readings(&mut child, None);
-    let status = wait(&mut child);
+    let status = wait(&mut child, patience);
     Exited {
         status,
         stdout: out.whole(),
@@ -121,7 +127,7 @@ impl Process {
 
     /// Waits for its end, which something else brings about.
     pub fn ended(mut self) -> Exited {
-        let status = wait(&mut self.child);
+        let status = wait(&mut self.child, PATIENCE);
         Exited {
             status,
             stdout: self.out.whole(),
@@ -142,13 +148,13 @@ impl Drop for Process {
     }
 }
 
-fn wait(child: &mut Child) -> ExitStatus {
+fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
     let began = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > patience {
             let _ = child.kill();
             panic!("it does not end");
         }
@@ -201,9 +207,13 @@ impl Reading {
     }
 }
 
-/// Both addresses of `listening on grpc://127.0.0.1:1 (admin grpc://127.0.0.1:2)`.
+/// Both addresses of `listening on grpc://127.0.0.1:1 (admin grpc://127.0.0.1:2)`; that of `working (admin grpc://127.0.0.1:2)` twice.
 fn addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let (public, admin) = line.strip_prefix("listening on ")?.trim_end().split_once(" (admin ")?;
+    let (serves, admin) = line.trim_end().strip_suffix(')')?.split_once(" (admin ")?;
     let address = |text: &str| text.split_once("://")?.1.parse().ok();
-    Some((address(public)?, address(admin.strip_suffix(')')?)?))
+    let admin = address(admin)?;
+    match serves.strip_prefix("listening on ") {
+        Some(public) => Some((address(public)?, admin)),
+        None => (serves == "working").then_some((admin, admin)),
+    }
 }

@@ -38,7 +38,7 @@ impl TestServer {
         change(&mut config);
         config.validate().unwrap();
         let bound = Server::open(config).await.unwrap().bind().await.unwrap();
-        let (address, admin_address) = (bound.address(), bound.admin_address());
+        let (address, admin_address) = (bound.address().unwrap(), bound.admin_address());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(bound.serve(async {
             let _ = stopped.await;
