@@ -31,9 +31,9 @@ use lines::{Job, Lines, Seen};
 use states::{State, new_generation};
 
 /// Viewers whose states are asked for in one statement.
-const STATES_A_READ: usize = 50;
+const STATES_A_READ: usize = 100;
 /// Such statements under way at once.
-const READS_AT_ONCE: usize = 8;
+const READS_AT_ONCE: usize = 4;
 /// Rows being written at once.
 const WRITES_AT_ONCE: usize = 256;
 /// How often a beginning is tried anew when others come first.
