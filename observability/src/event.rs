@@ -83,7 +83,10 @@ pub fn became_ready(after: Duration) {
 
 /// The process lost its node number to another one, and ends: the next start leases another number.
 pub fn lease_not_regained(after: Duration) {
-    error!(after_ms = millis(after), "the lease of the node number does not come back; the process ends, to be started again");
+    error!(
+        after_ms = millis(after),
+        "the lease of the node number does not come back; the process ends, to be started again"
+    );
 }
 
 /// The public port is open to other machines, and nothing on it is encrypted.

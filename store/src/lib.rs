@@ -50,7 +50,7 @@ pub async fn open(config: Config) -> Result<Opened, Error> {
     match config {
         Config::Memory(clock) => Ok(Opened::Memory(memory::open(clock))),
         Config::Embedded(config) => Ok(Opened::Embedded(embedded::open(config)?)),
-        Config::Cluster(config) => Ok(Opened::Cluster(Box::new(cluster::open(*config).await?))),
+        Config::Cluster(config) => Ok(Opened::Cluster(Box::new(Box::pin(cluster::open(*config)).await?))),
     }
 }
 

@@ -1,6 +1,13 @@
 //! How fast a fan-out writes its rows, against the bare driver writing the same rows to the same table. Needs real services and says so where there
 //! are none: `cargo test --release -p social-store --test timelines_rate -- --ignored --nocapture`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::large_futures,
+    reason = "a test fails loudly"
+)]
+
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};

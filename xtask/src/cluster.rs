@@ -79,8 +79,14 @@ impl Home {
 
     /// Writes the configuration that all processes begin with.
     fn config(&self, services: &Services) -> Result<PathBuf, String> {
-        let points: Vec<String> = services.cql.addresses().split(',').map(|address| format!("{address:?}")).collect();
-        let mut text = String::from("# What every process of the cluster shares; role, ports and folder are flags of each.\n");
+        let points: Vec<String> = services
+            .cql
+            .addresses()
+            .split(',')
+            .map(|address| format!("{address:?}"))
+            .collect();
+        let mut text =
+            String::from("# What every process of the cluster shares; role, ports and folder are flags of each.\n");
         let _ = write!(
             text,
             "store = \"cluster\"\nkeys_dir = {:?}\nreflection = true\n\n[cluster.cql]\ncontact_points = [{}]\nkeyspace = \"social\"\nreplication = \"1\"\n\n\
@@ -112,9 +118,17 @@ impl Process {
         fs::create_dir_all(&folder).map_err(failed)?;
         let log = fs::File::create(folder.join("log")).map_err(failed)?;
         let mut command = Command::new(server());
-        command.arg("--config").arg(file).args(["--cluster-roles", role, "--cluster-name", name]);
+        command
+            .arg("--config")
+            .arg(file)
+            .args(["--cluster-roles", role, "--cluster-name", name]);
         command.arg("--data-dir").arg(&folder);
-        command.args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin}")]);
+        command.args([
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--admin-listen",
+            &format!("127.0.0.1:{admin}"),
+        ]);
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().map_err(failed)?;
         let mut line = String::new();
         if let Some(out) = child.stdout.take() {

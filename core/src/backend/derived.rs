@@ -13,7 +13,7 @@ use crate::users::UserCounts;
 pub struct Position {
     /// Which filling of the timeline this is about. Never used twice, not by another process either.
     pub generation: u64,
-    /// Arrivals so far.
+    /// Larger with each arrival.
     pub sequence: u64,
 }
 

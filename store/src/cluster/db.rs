@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
-use scylla::errors::ExecutionError;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::response::query_result::QueryRowsResult;
@@ -18,7 +18,7 @@ use scylla::value::{CqlValue, Row};
 use social_core::{Error, Result};
 
 /// How long one request to the store may take. Above a node's own timeouts, so that it is the node that says what happened.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// After this long an idempotent read is sent to another replica as well.
 const SPECULATE_AFTER: Duration = Duration::from_millis(100);
 /// Rows that one page of a long answer brings.
@@ -75,7 +75,9 @@ pub(super) struct Db {
 pub(super) fn profile(datacenter: Option<&str>) -> ExecutionProfile {
     let mut policy = DefaultPolicy::builder().token_aware(true);
     if let Some(datacenter) = datacenter {
-        policy = policy.prefer_datacenter(datacenter.to_owned()).permit_dc_failover(false);
+        policy = policy
+            .prefer_datacenter(datacenter.to_owned())
+            .permit_dc_failover(false);
     }
     ExecutionProfile::builder()
         .load_balancing_policy(policy.build())
@@ -94,7 +96,10 @@ impl Db {
 
     /// The keyspace in use.
     pub(super) fn keyspace(&self) -> String {
-        self.session.get_keyspace().map(|name| name.to_string()).unwrap_or_default()
+        self.session
+            .get_keyspace()
+            .map(|name| name.to_string())
+            .unwrap_or_default()
     }
 
     /// Prepares a statement of a class.
@@ -119,13 +124,14 @@ impl Db {
 
     /// Runs a write.
     pub(super) async fn run(&self, statement: &PreparedStatement, values: impl SerializeRow) -> Result<()> {
-        let done = self.session.execute_unpaged(statement, values).await;
+        // Boxed: the driver's futures are large, and all of ours hold one.
+        let done = Box::pin(self.session.execute_unpaged(statement, values)).await;
         done.map(drop).map_err(|error| failed(&error))
     }
 
     /// The rows of a short answer.
     async fn answer(&self, statement: &PreparedStatement, values: impl SerializeRow) -> Result<QueryRowsResult> {
-        let answer = self.session.execute_unpaged(statement, values).await;
+        let answer = Box::pin(self.session.execute_unpaged(statement, values)).await;
         let answer = answer.map_err(|error| failed(&error))?;
         answer.into_rows_result().map_err(|error| malformed(&error))
     }
@@ -154,7 +160,7 @@ impl Db {
     where
         R: for<'a, 'b> DeserializeRow<'a, 'b> + Send + 'static,
     {
-        let pager = self.session.execute_iter(statement.clone(), values).await;
+        let pager = Box::pin(self.session.execute_iter(statement.clone(), values)).await;
         let pager = pager.map_err(|error| unavailable(&error))?;
         let rows = pager.rows_stream::<R>().map_err(|error| malformed(&error))?;
         rows.try_collect().await.map_err(|error| unavailable(&error))
@@ -174,10 +180,15 @@ impl Db {
 
 /// What a failure of the store means to the caller: it is away, or its answer came too late. Whether a write took effect is unknown.
 fn failed(error: &ExecutionError) -> Error {
-    if let ExecutionError::BadQuery(_) = error {
-        return malformed(error);
+    match error {
+        ExecutionError::BadQuery(_) => malformed(error),
+        // Refused for good: a repetition is, too.
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(
+            DbError::Invalid | DbError::SyntaxError | DbError::Unauthorized | DbError::ConfigError,
+            _,
+        )) => malformed(error),
+        _ => unavailable(error),
     }
-    unavailable(error)
 }
 
 fn unavailable(error: &dyn std::fmt::Display) -> Error {

@@ -11,7 +11,7 @@ use super::db::{Class, Db};
 use crate::rows::{Row, decode_as, encode_as};
 
 /// Events that a document remembers. A repetition that comes later than this many further changes is refused as lost.
-const REMEMBERED: usize = 16;
+const REMEMBERED: usize = 64;
 
 /// A document as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,19 +108,14 @@ impl Docs {
         events.extend(before.events.iter().take(REMEMBERED - 1));
         let body = encode_as(T::FORMAT, &(&events, row))?;
         let (version, next) = (before.version as i64, before.version as i64 + 1);
-        let put = db.compare_and_set(&self.update, (next, body, id.value(), version)).await;
+        let put = db
+            .compare_and_set(&self.update, (next, body, id.value(), version))
+            .await;
         self.settle::<T>(db, id, event, put).await
     }
 
     /// Replaces the document that had version `before`, as an event that may have done so already.
-    pub(super) async fn advance<T: Row>(
-        &self,
-        db: &Db,
-        id: impl Key,
-        before: u64,
-        event: u64,
-        row: &T,
-    ) -> Result<Put> {
+    pub(super) async fn advance<T: Row>(&self, db: &Db, id: impl Key, before: u64, event: u64, row: &T) -> Result<Put> {
         match self.get::<T>(db, id).await? {
             Some(doc) if doc.events.contains(&event) => Ok(Put::Stored),
             Some(doc) if doc.version == before => self.replace(db, id, &doc, event, row).await,
@@ -154,7 +149,13 @@ impl Docs {
 }
 
 /// Changes a document until no other change comes in between. `decide` sees the row and answers the new one, or `None` to leave it.
-pub(super) async fn change<T: Row, F>(docs: &Docs, db: &Db, id: impl Key, event: u64, mut decide: F) -> Result<Option<T>>
+pub(super) async fn change<T: Row, F>(
+    docs: &Docs,
+    db: &Db,
+    id: impl Key,
+    event: u64,
+    mut decide: F,
+) -> Result<Option<T>>
 where
     F: FnMut(Option<&T>) -> Result<Option<T>>,
 {

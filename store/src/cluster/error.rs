@@ -13,13 +13,17 @@ pub enum Error {
         reason: String,
     },
     /// The schema cannot be read or changed.
-    #[error("the schema cannot be read or changed: {reason}; the user needs the rights CREATE, SELECT and MODIFY on the keyspace")]
+    #[error(
+        "the schema cannot be read or changed: {reason}; the user needs the rights CREATE, SELECT and MODIFY on the keyspace"
+    )]
     Schema {
         /// What the store said.
         reason: String,
     },
     /// The keyspace was migrated by a later version of the program.
-    #[error("the keyspace has schema {found}, this program knows up to {known}: start the newer program that migrated it")]
+    #[error(
+        "the keyspace has schema {found}, this program knows up to {known}: start the newer program that migrated it"
+    )]
     NewerSchema {
         /// The schema that it has.
         found: i32,
@@ -27,7 +31,9 @@ pub enum Error {
         known: i32,
     },
     /// The keyspace is missing or was not migrated yet.
-    #[error("the keyspace {keyspace} has schema {found}, this program needs {known}: run `social-server migrate` with this configuration first")]
+    #[error(
+        "the keyspace {keyspace} has schema {found}, this program needs {known}: run `social-server migrate` with this configuration first"
+    )]
     OlderSchema {
         /// The keyspace.
         keyspace: String,
@@ -40,7 +46,9 @@ pub enum Error {
     #[error("another process migrates the schema and does not come to an end; try again when it ended")]
     SchemaLocked,
     /// The node number of the configuration is another process's.
-    #[error("the node number {node} is in use by the process {name}: give each process its own `cluster.node`, or none to let it choose")]
+    #[error(
+        "the node number {node} is in use by the process {name}: give each process its own `cluster.node`, or none to let it choose"
+    )]
     NodeInUse {
         /// The number.
         node: u16,

@@ -35,14 +35,17 @@ const OVER: i8 = 0;
 
 statements!(Statements {
     dead_letters: Read "SELECT event, state FROM dead_letters WHERE part = 0",
+    end_dead_letter: Write "INSERT INTO dead_letters (part, event, state) VALUES (0, ?, ?) USING TIMESTAMP ? AND TTL 3600",
     set_dead_letter: Write "INSERT INTO dead_letters (part, event, state) VALUES (0, ?, ?) USING TIMESTAMP ?",
 });
 
 /// How closely processes follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// How long after its minting an id may come into the log, and how far the clocks of two processes may differ, together. Nothing for the only
-    /// process of a cluster.
+    /// How long after its minting an event may come into the log; a call that takes longer fails.
+    pub filing: Duration,
+    /// That, and how far the clocks of two processes may differ, together: sweeps and cursors look so far behind. Nothing for the only process of a
+    /// cluster.
     pub slack: Duration,
     /// How old the horizon may be that cursors are made of.
     pub horizon_every: Duration,
@@ -51,6 +54,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
+            filing: Duration::from_millis(2_500),
             slack: Duration::from_millis(3_500),
             horizon_every: Duration::from_secs(1),
         }
@@ -98,9 +102,15 @@ impl EventStore for Truth {
         let mut open = self.open_ids().await?;
         open.retain(|id| *id > after);
         let mut pending = Vec::new();
-        let mut looked_up = futures::stream::iter(open).map(|id| self.workable(id)).buffered(AT_ONCE);
+        let mut looked_up = futures::stream::iter(open)
+            .map(|id| self.workable(id))
+            .buffered(AT_ONCE);
         while let Some(event) = looked_up.next().await {
-            pending.extend(event?);
+            match event {
+                Ok(event) => pending.extend(event),
+                // One that cannot be read now, or was written by a newer program, must not hide the others.
+                Err(error) => tracing::warn!(?error, "a pending event cannot be looked at"),
+            }
             if pending.len() >= limit {
                 break;
             }
@@ -110,7 +120,7 @@ impl EventStore for Truth {
 
     async fn stalled_events(&self, after: Option<EventId>, limit: usize) -> Result<Vec<Event>> {
         if after.is_none() {
-            self.sweep().await?;
+            self.sweep().await;
         }
         self.stalled(after.map_or(0, |after| after.0), limit).await
     }
@@ -120,8 +130,7 @@ impl EventStore for Truth {
         let event = filed.and_then(|filed| filed.event());
         let now = self.now();
         let is_kept = |event: &Event| {
-            event.state == State::DeadLettered
-                || event.finished_at.is_none_or(|at| now.since(at) <= limits::EVENT_KEPT)
+            event.state == State::DeadLettered || event.finished_at.is_none_or(|at| now.since(at) <= limits::EVENT_KEPT)
         };
         Ok(event.filter(is_kept))
     }
@@ -131,7 +140,9 @@ impl EventStore for Truth {
             return Ok(());
         };
         let at = (filed.id, filed.slot);
-        self.outbox.set_progress(&self.db, at, &progress, self.stamp_after(&filed)).await
+        self.outbox
+            .set_progress(&self.db, at, &progress, self.stamp_after(&filed))
+            .await
     }
 
     async fn finish(&self, id: EventId, progress: Progress) -> Result<()> {
@@ -141,16 +152,22 @@ impl EventStore for Truth {
         let (at, stamp) = ((filed.id, filed.slot), self.stamp_after(&filed));
         self.outbox.set_progress(&self.db, at, &progress, stamp).await?;
         let finished_at = Some(self.now());
-        self.outbox.set_stage(&self.db, at, Stage::Done, finished_at, stamp).await?;
+        self.outbox
+            .set_stage(&self.db, at, Stage::Done, finished_at, stamp)
+            .await?;
         self.moves.ended(id);
         Ok(())
     }
 
     async fn record_failure(&self, id: EventId, class: &str) -> Result<Event> {
-        let filed = self.open_event(id).await?.ok_or_else(not_pending)?;
+        let Some(filed) = self.open_event(id).await? else {
+            return self.event(id).await?.ok_or_else(not_pending);
+        };
         let (at, stamp) = ((filed.id, filed.slot), self.stamp_after(&filed));
         let attempts = filed.attempts + 1;
-        self.outbox.set_failure(&self.db, at, attempts, Some(class), stamp).await?;
+        self.outbox
+            .set_failure(&self.db, at, attempts, Some(class), stamp)
+            .await?;
         if attempts >= limits::EVENT_ATTEMPTS {
             // Listed first: a dead letter that is nowhere listed could never be replayed.
             self.set_dead_letter(id, DEAD).await?;
@@ -181,14 +198,13 @@ impl EventStore for Truth {
     }
 
     async fn replay_dead_letter(&self, id: EventId) -> Result<Event> {
-        let _alone = self.lock(id.0).await;
-        let filed = self.outbox.find(&self.db, id.0).await?;
-        let dead = filed.filter(|filed| filed.stage == Stage::Dead);
-        let filed = dead.ok_or_else(|| Error::new(Reason::DeadLetterNotFound, "no such dead letter"))?;
-        let payload = filed.filing.payload.map(restored);
+        let payload = self.dead_letter(id).await?.filing.payload.map(restored);
+        // Before the lock, since it takes the post's.
         if let Some(Payload::Restore { post, .. }) = payload {
             self.bring_back(post).await?;
         }
+        let _alone = self.lock(id.0).await;
+        let filed = self.dead_letter(id).await?;
         // Pending again from the moment that it is listed as replayed; what follows is repeated by another replay.
         self.set_dead_letter(id, REPLAYED).await?;
         let (at, stamp) = ((filed.id, filed.slot), self.stamp_after(&filed));
@@ -200,9 +216,13 @@ impl EventStore for Truth {
             ..filed.filing
         };
         self.outbox.file_at(&self.db, id.0, filed.slot, &filing).await?;
-        self.outbox.set_failure(&self.db, at, 0, filed.last_error.as_deref(), stamp).await?;
+        self.outbox
+            .set_failure(&self.db, at, 0, filed.last_error.as_deref(), stamp)
+            .await?;
         // Every follower is served anew: those that were must see the post arrive again.
-        self.outbox.set_progress(&self.db, at, &Progress::default(), stamp).await?;
+        self.outbox
+            .set_progress(&self.db, at, &Progress::default(), stamp)
+            .await?;
         self.outbox.set_stage(&self.db, at, Stage::Applied, None, stamp).await?;
         self.event(id).await?.ok_or_else(not_pending)
     }
@@ -238,17 +258,23 @@ impl EventStore for Truth {
     async fn set_policy(&self, policy: Policy, expected_version: Option<u64>) -> Result<Policy> {
         let event = self.ids.mint().await?;
         let updated_at = self.now();
-        let changed = docs::change(&self.events.settings, &self.db, POLICY, event, |before: Option<&Policy>| {
-            let before = before.copied().unwrap_or_default();
-            if expected_version.is_some_and(|version| version != before.version) {
-                return Err(Error::etag_mismatch());
-            }
-            Ok(Some(Policy {
-                version: before.version + 1,
-                updated_at,
-                ..policy
-            }))
-        });
+        let changed = docs::change(
+            &self.events.settings,
+            &self.db,
+            POLICY,
+            event,
+            |before: Option<&Policy>| {
+                let before = before.copied().unwrap_or_default();
+                if expected_version.is_some_and(|version| version != before.version) {
+                    return Err(Error::etag_mismatch());
+                }
+                Ok(Some(Policy {
+                    version: before.version + 1,
+                    updated_at,
+                    ..policy
+                }))
+            },
+        );
         let policy = changed.await?.unwrap_or(policy);
         *self.events.policy.lock() = Some((policy, Instant::now()));
         Ok(policy)
@@ -294,7 +320,11 @@ impl Truth {
     /// Dead letters of a state, ascending.
     async fn dead_letter_ids(&self, wanted: i8) -> Result<Vec<u64>> {
         let rows = self.dead_letter_rows().await?;
-        Ok(rows.into_iter().filter(|row| row.1 == wanted).map(|row| row.0).collect())
+        Ok(rows
+            .into_iter()
+            .filter(|row| row.1 == wanted)
+            .map(|row| row.0)
+            .collect())
     }
 
     async fn dead_letter_rows(&self) -> Result<Vec<(u64, i8)>> {
@@ -302,19 +332,27 @@ impl Truth {
         Ok(rows.into_iter().map(|(id, state)| (id as u64, state)).collect())
     }
 
+    async fn end_dead_letter(&self, id: EventId) -> Result<()> {
+        let values = (id.0 as i64, OVER, self.ids.stamp());
+        self.db.run(&self.events.statements.end_dead_letter, values).await
+    }
+
     async fn set_dead_letter(&self, id: EventId, state: i8) -> Result<()> {
         let values = (id.0 as i64, state, self.ids.stamp());
         self.db.run(&self.events.statements.set_dead_letter, values).await
     }
 
-    /// Dead letters that were replayed and are not done; those that are done are noted as over.
+    /// Listed dead letters whose events are open: replayed and not done, or not marked yet as dead. Those that are done are noted as over.
     pub(super) async fn replayed(&self) -> Result<Vec<Filed>> {
         let mut open = Vec::new();
-        for id in self.dead_letter_ids(REPLAYED).await? {
+        for (id, state) in self.dead_letter_rows().await? {
+            if state == OVER {
+                continue;
+            }
             match self.outbox.find(&self.db, id).await? {
                 Some(filed) if filed.stage.is_open() => open.push(filed),
                 Some(filed) if filed.stage == Stage::Dead => {}
-                _ => self.set_dead_letter(EventId(id), OVER).await?,
+                _ => self.end_dead_letter(EventId(id)).await?,
             }
         }
         Ok(open)
@@ -325,7 +363,7 @@ impl Truth {
         let imports = self.import_runs().await?;
         // The only process has no sweeps of others to go by.
         if self.events.timing.slack.is_zero() {
-            self.sweep().await?;
+            self.sweep().await;
         }
         let watermarks = self.outbox.watermarks(&self.db).await?;
         self.replayed().await?;
@@ -337,6 +375,12 @@ impl Truth {
             visible: PostId(applied.saturating_sub(1)),
             imports,
         })
+    }
+
+    async fn dead_letter(&self, id: EventId) -> Result<Filed> {
+        let filed = self.outbox.find(&self.db, id.0).await?;
+        let dead = filed.filter(|filed| filed.stage == Stage::Dead);
+        dead.ok_or_else(|| Error::new(Reason::DeadLetterNotFound, "no such dead letter"))
     }
 
     async fn open_event(&self, id: EventId) -> Result<Option<Filed>> {

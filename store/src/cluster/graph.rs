@@ -342,7 +342,7 @@ fn page(edges: impl Iterator<Item = Edge>, range: &Range) -> Vec<Edge> {
     };
     let mut edges: Vec<Edge> = edges.filter(|edge| (low..=high).contains(&edge.since)).collect();
     match range.order {
-        Order::NewestFirst => edges.sort_unstable_by(|a, b| b.since.cmp(&a.since)),
+        Order::NewestFirst => edges.sort_unstable_by_key(|edge| std::cmp::Reverse(edge.since)),
         Order::OldestFirst => edges.sort_unstable_by_key(|edge| edge.since),
     }
     edges.truncate(range.limit);

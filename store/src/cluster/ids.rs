@@ -9,18 +9,18 @@ use social_core::id::{IdSource, floor_at};
 use social_core::{Clock, Error, Result, Time};
 
 use super::nodes::Lease;
-use super::outbox::FILING_DEADLINE;
 
 /// Mints ids on a leased node number, and timestamps for writes.
 pub(super) struct Ids {
     clock: Clock,
     lease: Arc<Lease>,
     source: Mutex<Source>,
+    filing: Duration,
     last_stamp: Mutex<i64>,
 }
 
 impl Ids {
-    pub(super) fn new(clock: Clock, lease: Arc<Lease>) -> Self {
+    pub(super) fn new(clock: Clock, lease: Arc<Lease>, filing: Duration) -> Self {
         let source = Source {
             ids: IdSource::new(lease.node(), lease.floor()),
             in_flight: BTreeMap::new(),
@@ -29,6 +29,7 @@ impl Ids {
             clock,
             lease,
             source: Mutex::new(source),
+            filing,
             last_stamp: Mutex::new(0),
         }
     }
@@ -55,7 +56,7 @@ impl Ids {
         Ok(id)
     }
 
-    /// The id of an event that is to be filed now. Until [`filed`](Self::filed), or [`FILING_DEADLINE`], the horizon stays below it.
+    /// The id of an event that is to be filed now. Until [`filed`](Self::filed), or the time that filing may take, the horizon stays below it.
     pub(super) async fn mint_event(&self) -> Result<u64> {
         self.lease.check()?;
         let id = {
@@ -101,15 +102,16 @@ impl Ids {
     pub(super) fn stamp_after(&self, before: i64) -> i64 {
         let now = self.clock.now().unix_ms() as i64 * 1_000;
         let mut last = self.last_stamp.lock();
-        *last = now.max(*last + 1).max(before + 1);
-        *last
+        *last = now.max(*last + 1);
+        // A row from a faster clock moves its own successor alone.
+        (*last).max(before + 1)
     }
 
     /// An id above all that are filed, and not above any that is filed from now on, by any process: an id is filed
     /// at most `slack` after it was minted, clocks' differences included. Without slack this process is the only one.
     pub(super) fn horizon(&self, slack: Duration) -> u64 {
         if slack.is_zero() {
-            return self.source.lock().first_to_come();
+            return self.source.lock().first_to_come(self.filing);
         }
         let now = self.clock.now().unix_ms().saturating_sub(slack.as_millis() as u64);
         floor_at(Time::from_unix_ms(now))
@@ -124,8 +126,8 @@ struct Source {
 }
 
 impl Source {
-    fn first_to_come(&mut self) -> u64 {
-        self.in_flight.retain(|_, since| since.elapsed() < FILING_DEADLINE);
+    fn first_to_come(&mut self, filing: Duration) -> u64 {
+        self.in_flight.retain(|_, since| since.elapsed() < filing);
         self.in_flight.keys().next().copied().unwrap_or(self.ids.last() + 1)
     }
 }

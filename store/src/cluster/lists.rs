@@ -4,6 +4,7 @@
 //! full. An entry stays in the bucket that it was first put into, and whoever changes it knows that bucket from the row of truth beside it. A
 //! page reads each bucket and merges by key.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -17,6 +18,8 @@ use super::db::{Db, statements};
 pub(super) const BUCKET_ENTRIES: i64 = 10_000;
 /// A full bucket is looked for once in so many insertions.
 const LOOK_EVERY: u64 = 64;
+/// Entries that one read asks for at least.
+const READ_MIN: usize = 256;
 /// Buckets of one list at the most: enough for 40 million entries.
 const BUCKETS_MAX: i32 = 4_096;
 /// How long a process goes by the number of buckets that it knows. An older number only makes a bucket somewhat larger.
@@ -118,8 +121,11 @@ impl Lists {
         let (key, member) = (entry.key as i64, entry.member as i64);
         let values = (list as i8, owner as i64, bucket, key, member, active, stamp);
         db.run(&self.statements.put, values).await?;
-        if active && spread(entry.key ^ owner) % LOOK_EVERY == 0 {
-            self.grow_if_full(db, place).await?;
+        if active && spread(entry.key ^ owner).is_multiple_of(LOOK_EVERY) {
+            // The entry is there; a bucket that is not looked at now is looked at later.
+            if let Err(error) = self.grow_if_full(db, place).await {
+                tracing::debug!(?error, "a list could not be looked at");
+            }
         }
         Ok(())
     }
@@ -130,7 +136,7 @@ impl Lists {
         let parts = (0..buckets).map(|bucket| self.part(db, Place { list, owner, bucket }, *range));
         let mut entries = try_join_all(parts).await?.concat();
         match range.order {
-            Order::NewestFirst => entries.sort_unstable_by(|a, b| b.key.cmp(&a.key)),
+            Order::NewestFirst => entries.sort_unstable_by_key(|entry| Reverse(entry.key)),
             Order::OldestFirst => entries.sort_unstable_by_key(|entry| entry.key),
         }
         entries.truncate(range.limit);
@@ -190,20 +196,29 @@ impl Lists {
                 Order::NewestFirst => &self.statements.newest,
                 Order::OldestFirst => &self.statements.oldest,
             };
-            let wanted = left.limit.min(i32::MAX as usize) as i32;
-            let values = (list as i8, owner as i64, bucket, low as i64, high.min(i64::MAX as u64) as i64, wanted);
+            // Entries that are not active any more must not make it a query for each.
+            let wanted = left.limit.clamp(READ_MIN, i32::MAX as usize);
+            let values = (
+                list as i8,
+                owner as i64,
+                bucket,
+                low as i64,
+                high.min(i64::MAX as u64) as i64,
+                wanted as i32,
+            );
             let rows: Vec<(i64, i64, bool)> = db.all_rows(statement, values).await?;
-            let is_all = rows.len() < left.limit;
+            let is_all = rows.len() < wanted;
             left.after = rows.last().map(|row| row.0 as u64).or(left.after);
             entries.extend(rows.into_iter().filter(|row| row.2).map(|(key, member, _)| Entry {
                 key: key as u64,
                 member: member as u64,
             }));
-            if is_all {
+            if is_all || entries.len() >= range.limit {
                 break;
             }
             left.limit = range.limit - entries.len();
         }
+        entries.truncate(range.limit);
         Ok(entries)
     }
 
@@ -215,7 +230,8 @@ impl Lists {
         if count.is_some_and(|(count,)| count > BUCKET_ENTRIES) && buckets < BUCKETS_MAX {
             let doubled = buckets * 2;
             // The number is its own timestamp: the larger one wins, whoever writes last.
-            db.run(&self.statements.grow, (list, owner, doubled, i64::from(doubled))).await?;
+            db.run(&self.statements.grow, (list, owner, doubled, i64::from(doubled)))
+                .await?;
             self.known.insert((place.list, place.owner), (doubled, Instant::now()));
         }
         Ok(())

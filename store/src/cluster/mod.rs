@@ -132,9 +132,15 @@ pub async fn migrate(config: &CqlConfig) -> Result<Migrated, Error> {
 pub async fn open(config: Config) -> Result<Cluster, Error> {
     let session = session::open(&config.cql).await?;
     let db = Arc::new(Db::new(session, config.cql.consistencies));
-    let redis = Redis::open(config.redis).await.map_err(|error| Error::Redis(error.to_string()))?;
+    let redis = Redis::open(config.redis)
+        .await
+        .map_err(|error| Error::Redis(error.to_string()))?;
     let lease = Lease::take(Arc::clone(&db), config.clock.clone(), &config.identity, config.node).await?;
     let lease = Arc::new(lease);
+    let closing = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    // From the start: what follows may take long on a busy store.
+    tasks.spawn(keep_lease(Arc::clone(&lease), closing.clone()));
     let ids = Arc::new(Ids::new(config.clock.clone(), Arc::clone(&lease), config.timing.filing));
     let counting = Arc::new(Counting::prepare(Arc::clone(&db)).await?);
     let counters = Arc::new(RedisCounters::new(&redis, counting).await);
@@ -143,11 +149,8 @@ pub async fn open(config: Config) -> Result<Cluster, Error> {
         counters: Arc::clone(&counters),
         signals: Arc::clone(&signals),
     });
-    let truth = Truth::prepare(Arc::clone(&db), Arc::clone(&ids), moves, config.timing).await?;
+    let truth = Box::pin(Truth::prepare(Arc::clone(&db), Arc::clone(&ids), moves, config.timing)).await?;
     let timelines = CqlTimelines::prepare(db, ids, config.timing.slack).await?;
-    let closing = CancellationToken::new();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(keep_lease(Arc::clone(&lease), closing.clone()));
     tasks.spawn(recount(Arc::clone(&counters), closing.clone()));
     Ok(Cluster {
         truth: Arc::new(truth),

@@ -5,13 +5,14 @@
 //! a floor reserved ahead: who starts mints above the floors of all who ended, whatever the clocks did.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::seq::IndexedRandom as _;
 use rustix::time::{ClockId, clock_gettime};
 use social_core::id::{IMPORT_NODE, floor_at};
 use social_core::{Clock, Result, Time};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::Error;
@@ -24,11 +25,14 @@ pub(super) const LEASE: Duration = Duration::from_secs(10);
 const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// How long after its end others leave a lease alone: clocks may differ by a second, and a renewal may be under way.
 const GRACE: Duration = Duration::from_secs(5);
+/// How far the system's clock may be from the store's.
+const SKEW: Duration = Duration::from_secs(1);
 /// How far ahead ids are reserved.
 const RESERVE: Duration = Duration::from_secs(8);
 
 statements!(Statements {
     all: Read "SELECT node, holder, name, roles, started_at, expires_at, floor FROM nodes",
+    time: Read "SELECT toUnixTimestamp(now()) FROM system.local",
     one: Serial "SELECT holder, expires_at, floor FROM nodes WHERE node = ?",
     insert: Conditional "INSERT INTO nodes (node, holder, name, roles, started_at, expires_at, floor) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS",
     take: Conditional "UPDATE nodes SET holder = ?, name = ?, roles = ?, started_at = ?, expires_at = ?, floor = ? WHERE node = ? IF holder = ? AND expires_at = ?",
@@ -73,6 +77,10 @@ pub(super) struct Lease {
     reserved: AtomicU64,
     /// On the clock that counts suspension, in milliseconds.
     valid_until: AtomicU64,
+    /// One renewal at a time, so that what is stored is never below what was promised.
+    renewing: Mutex<()>,
+    /// Whether the system's clock differs too much from the store's.
+    skewed: AtomicBool,
 }
 
 /// A row of the register: who holds a number, until when, and what is reserved of it.
@@ -91,7 +99,12 @@ impl Lease {
         for _ in 0..ATTEMPTS {
             let rows: Vec<Row> = db.rows(&statements.all, ()).await?;
             let (node, before) = choose(&rows, fixed)?;
-            let floor = rows.iter().filter(|row| has_ended(row)).map(|row| row.6 as u64).max().unwrap_or(0);
+            let floor = rows
+                .iter()
+                .filter(|row| has_ended(row))
+                .map(|row| row.6 as u64)
+                .max()
+                .unwrap_or(0);
             let began = suspended_ms();
             let reserved = reserve_from(&clock, floor);
             if claim(&db, &statements, identity, holder, (node, before), reserved).await? {
@@ -104,6 +117,8 @@ impl Lease {
                     floor,
                     reserved: AtomicU64::new(reserved),
                     valid_until: AtomicU64::new(began + LEASE.as_millis() as u64),
+                    renewing: Mutex::default(),
+                    skewed: AtomicBool::new(false),
                 };
                 return Ok(lease);
             }
@@ -125,9 +140,10 @@ impl Lease {
         self.reserved.load(Ordering::Acquire)
     }
 
-    /// STORE_UNAVAILABLE where the lease ran out.
+    /// STORE_UNAVAILABLE where the lease ran out, or the clock differs from the store's: others go by their clocks.
     pub(super) fn check(&self) -> Result<()> {
-        if suspended_ms() < self.valid_until.load(Ordering::Acquire) {
+        let holds = suspended_ms() < self.valid_until.load(Ordering::Acquire);
+        if holds && !self.skewed.load(Ordering::Acquire) {
             Ok(())
         } else {
             Err(lease_lost())
@@ -136,6 +152,10 @@ impl Lease {
 
     /// Reserves ids above `id`.
     pub(super) async fn reserve(&self, id: u64) -> Result<()> {
+        let _alone = self.renewing.lock().await;
+        if id < self.reserved() {
+            return self.check();
+        }
         self.renew_to(reserve_from(&self.clock, id)).await
     }
 
@@ -143,9 +163,16 @@ impl Lease {
     pub(super) async fn keep(&self) {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
-            let reserved = reserve_from(&self.clock, self.reserved());
-            if let Err(error) = self.renew_to(reserved).await {
-                tracing::warn!(?error, node = self.node, "the lease of the node number could not be renewed");
+            self.compare_clocks().await;
+            let _alone = self.renewing.lock().await;
+            // What is reserved already stays; only the clock moves it on, so that it never runs away from that.
+            let ahead = floor_at(self.clock.now().plus(RESERVE));
+            if let Err(error) = self.renew_to(self.reserved().max(ahead)).await {
+                tracing::warn!(
+                    ?error,
+                    node = self.node,
+                    "the lease of the node number could not be renewed"
+                );
             }
         }
     }
@@ -179,6 +206,28 @@ impl Lease {
         Ok(live.map(|process| process.node).collect())
     }
 
+    /// Compares the system's clock with that of a node of the store. An answer that took long says nothing.
+    async fn compare_clocks(&self) {
+        let began = Instant::now();
+        let before = wall_ms();
+        let Ok(Some((store,))) = self.db.row::<(i64,)>(&self.statements.time, ()).await else {
+            return;
+        };
+        let took = began.elapsed();
+        if took > SKEW / 2 {
+            return;
+        }
+        let apart = (before + took.as_millis() as i64 / 2 - store).unsigned_abs();
+        let is_skewed = apart > SKEW.as_millis() as u64;
+        if self.skewed.swap(is_skewed, Ordering::AcqRel) != is_skewed {
+            tracing::warn!(
+                apart_ms = apart,
+                is_skewed,
+                "the system's clock was compared with the store's"
+            );
+        }
+    }
+
     async fn renew_to(&self, reserved: u64) -> Result<()> {
         let began = suspended_ms();
         let expires_at = wall_ms() + LEASE.as_millis() as i64;
@@ -192,7 +241,8 @@ impl Lease {
             return Err(lease_lost());
         }
         self.reserved.fetch_max(reserved, Ordering::AcqRel);
-        self.valid_until.fetch_max(began + LEASE.as_millis() as u64, Ordering::AcqRel);
+        self.valid_until
+            .fetch_max(began + LEASE.as_millis() as u64, Ordering::AcqRel);
         Ok(())
     }
 
@@ -204,7 +254,11 @@ impl Lease {
             return Ok(true);
         }
         // Still ours, and not renewed: the next attempt may.
-        if row.0 == self.holder { Err(lease_lost()) } else { Ok(false) }
+        if row.0 == self.holder {
+            Err(lease_lost())
+        } else {
+            Ok(false)
+        }
     }
 }
 
@@ -251,7 +305,17 @@ async fn claim(
             db.compare_and_set(&statements.insert, values).await
         }
         Some(row) => {
-            let values = (holder, name, roles, now, expires_at, reserved, node as i16, row.1, row.5);
+            let values = (
+                holder,
+                name,
+                roles,
+                now,
+                expires_at,
+                reserved,
+                node as i16,
+                row.1,
+                row.5,
+            );
             db.compare_and_set(&statements.take, values).await
         }
     };
@@ -264,7 +328,11 @@ async fn claim(
 
 fn reserve_from(clock: &Clock, id: u64) -> u64 {
     let ahead = floor_at(clock.now().plus(RESERVE));
-    ahead.max(id + (floor_at(Time::from_unix_ms(social_core::id::EPOCH_UNIX_MS + RESERVE.as_millis() as u64))))
+    ahead.max(
+        id + (floor_at(Time::from_unix_ms(
+            social_core::id::EPOCH_UNIX_MS + RESERVE.as_millis() as u64,
+        ))),
+    )
 }
 
 /// Milliseconds on a clock that goes on while the machine sleeps.
@@ -275,5 +343,8 @@ fn suspended_ms() -> u64 {
 
 /// Leases are compared between processes by the system's clock, also where ids are minted on another.
 fn wall_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis() as i64
 }

@@ -3,8 +3,6 @@
 //! An event lies in the partition of its shard and of the minute in which it was filed. A partition is named in `outbox_minutes` before
 //! its first event, so that a scan finds the ones that hold something. Rows are never deleted: their end is a column.
 
-use std::time::Duration;
-
 use futures::future::try_join_all;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -20,8 +18,6 @@ use crate::rows::{Unreadable, decode_as, encode_as};
 
 /// Shards of the log. Each is swept by one worker at a time.
 pub(super) const SHARDS: u64 = 16;
-/// An event is filed within this time of its id's minting, or its call fails: sweeps look behind it.
-pub(super) const FILING_DEADLINE: Duration = Duration::from_millis(2_500);
 /// Minutes behind that of its id in which an event may have been filed.
 const LATE_MINUTES: i64 = 1;
 /// Minutes known to be named already.
@@ -137,7 +133,15 @@ statements!(Statements {
     set_applied: Write "UPDATE outbox_watermarks USING TIMESTAMP ? SET applied = ? WHERE part = 0 AND shard = ?",
 });
 
-type Row = (i64, Vec<u8>, Option<i8>, Option<Vec<u8>>, Option<i32>, Option<String>, Option<i64>);
+type Row = (
+    i64,
+    Option<Vec<u8>>,
+    Option<i8>,
+    Option<Vec<u8>>,
+    Option<i32>,
+    Option<String>,
+    Option<i64>,
+);
 
 /// The event log.
 pub(super) struct Outbox {
@@ -179,7 +183,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// An event by its id.
+    /// An event by its id. STORE_UNAVAILABLE where a newer program wrote it.
     pub(super) async fn find(&self, db: &Db, id: u64) -> Result<Option<Filed>> {
         let minute = minute_of(minted_at(id));
         let shard = shard_of(id);
@@ -189,7 +193,9 @@ impl Outbox {
             Ok::<_, Error>(row.map(|row| (slot, row)))
         });
         let found = try_join_all(looks).await?.into_iter().flatten();
-        let filed: Vec<Filed> = found.filter_map(|(slot, row)| read(slot, row).transpose()).collect::<Result<_>>()?;
+        let filed: Vec<Filed> = found
+            .filter_map(|(slot, row)| read(slot, row).transpose())
+            .collect::<Result<_>>()?;
         Ok(filed.into_iter().max_by_key(|filed| filed.stage as i8))
     }
 
@@ -203,7 +209,10 @@ impl Outbox {
     pub(super) async fn stages(&self, db: &Db, slot: Slot, after: u64) -> Result<Vec<(u64, Stage)>> {
         let values = (slot.shard, slot.minute, after as i64);
         let rows: Vec<(i64, Option<i8>)> = db.all_rows(&self.statements.stages, values).await?;
-        Ok(rows.into_iter().map(|(id, stage)| (id as u64, Stage::of(stage))).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(id, stage)| (id as u64, Stage::of(stage)))
+            .collect())
     }
 
     pub(super) async fn set_stage(
@@ -258,11 +267,14 @@ impl Outbox {
         Ok(watermarks)
     }
 
-    /// Raises a shard's watermark, durably. Its values are their own timestamps, so that it never goes back.
+    /// Raises a shard's watermark, durably. It never goes back: the write timestamp is the id's time, and of equal ones the larger value
+    /// wins.
     pub(super) async fn raise(&self, db: &Db, shard: i32, to: Watermark) -> Result<()> {
         let (settled, applied) = (to.settled as i64, to.applied as i64);
-        db.run(&self.statements.set_settled, (settled, settled, shard)).await?;
-        db.run(&self.statements.set_applied, (applied, applied, shard)).await
+        db.run(&self.statements.set_settled, (micros(to.settled), settled, shard))
+            .await?;
+        db.run(&self.statements.set_applied, (micros(to.applied), applied, shard))
+            .await
     }
 }
 
@@ -277,9 +289,12 @@ pub(super) struct Watermark {
 
 fn read(slot: Slot, row: Row) -> Result<Option<Filed>> {
     let (id, body, stage, progress, attempts, last_error, finished_at) = row;
+    // What is left of a row whose first columns have ended.
+    let Some(body) = body else { return Ok(None) };
     let filing: Filing = match decode_as(FORMAT, &body) {
         Ok(filing) => filing,
-        Err(Unreadable::Newer) => return Ok(None),
+        // It stays open for the process that wrote it, or for this one once it is newer.
+        Err(Unreadable::Newer) => return Err(Error::unavailable()),
         Err(error) => return Err(error.report("outbox")),
     };
     let progress = progress
@@ -295,6 +310,11 @@ fn read(slot: Slot, row: Row) -> Result<Option<Filed>> {
         last_error,
         finished_at: finished_at.map(|ms| Time::from_unix_ms(ms as u64)),
     }))
+}
+
+/// When an id was minted, as a write timestamp.
+fn micros(id: u64) -> i64 {
+    minted_at(id).unix_ms() as i64 * 1_000
 }
 
 /// The shard of an event.

@@ -10,11 +10,10 @@ use social_core::{Error, Result, Time, limits};
 
 use super::db::{Db, statements};
 
-/// How long a claim whose event is not to be found is left to its owner: twice [`FILING_DEADLINE`](super::outbox::FILING_DEADLINE), behind which the
-/// owner gives up.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a waiting call looks.
-const LOOK: Duration = Duration::from_millis(20);
+/// The first pause of a waiting call; it doubles with each look.
+const LOOK_FIRST: Duration = Duration::from_millis(20);
+/// The longest pause.
+const LOOK_LAST: Duration = Duration::from_millis(500);
 /// A claim that was given back.
 const FREE: i64 = 0;
 
@@ -43,12 +42,15 @@ struct Stored {
 /// The claims.
 pub(super) struct Requests {
     statements: Statements,
+    /// How long a claim whose event is not to be found is left to its owner, who gives up after half of it.
+    patience: Duration,
 }
 
 impl Requests {
-    pub(super) async fn prepare(db: &Db) -> Result<Self> {
+    pub(super) async fn prepare(db: &Db, filing: Duration) -> Result<Self> {
         Ok(Self {
             statements: Statements::prepare(db).await?,
+            patience: filing * 2,
         })
     }
 
@@ -65,11 +67,17 @@ impl Requests {
     where
         F: Future<Output = Result<Option<bool>>>,
     {
-        let first = (request.key.to_vec(), request.fingerprint.to_vec(), event as i64, now.unix_ms() as i64);
+        let first = (
+            request.key.to_vec(),
+            request.fingerprint.to_vec(),
+            event as i64,
+            now.unix_ms() as i64,
+        );
         if db.compare_and_set(&self.statements.claim, first).await == Ok(true) {
             return Ok(Claim::Ours);
         }
         let mut waiting: Option<(i64, Instant)> = None;
+        let mut pause = LOOK_FIRST;
         loop {
             let stored = self.stored(db, request).await?.ok_or_else(Error::unavailable)?;
             if stored.event == event as i64 {
@@ -91,8 +99,9 @@ impl Requests {
                 None => {
                     let since = waiting.filter(|(event, _)| *event == stored.event);
                     let (_, since) = *waiting.insert(since.unwrap_or((stored.event, Instant::now())));
-                    if since.elapsed() < PATIENCE {
-                        tokio::time::sleep(LOOK).await;
+                    if since.elapsed() < self.patience {
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(LOOK_LAST);
                         continue;
                     }
                 }
@@ -125,7 +134,13 @@ impl Requests {
 
     /// Gives a claim back whose work was refused before anything was filed.
     pub(super) async fn give_back(&self, db: &Db, request: RequestKey, event: u64) {
-        let values = (request.fingerprint.to_vec(), FREE, 0_i64, request.key.to_vec(), event as i64);
+        let values = (
+            request.fingerprint.to_vec(),
+            FREE,
+            0_i64,
+            request.key.to_vec(),
+            event as i64,
+        );
         if let Err(error) = db.compare_and_set(&self.statements.take, values).await {
             // The next call waits a while, and then takes it.
             tracing::debug!(?error, "a claim could not be given back");

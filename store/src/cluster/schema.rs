@@ -60,7 +60,10 @@ pub(super) fn newest() -> i32 {
 /// Brings a keyspace to the newest schema, making it where it is missing.
 pub(super) async fn migrate(session: &Session, keyspace: &str, replication: &Replication) -> Result<Migrated, Error> {
     let keyspace_created = create_keyspace(session, keyspace, replication).await?;
-    session.use_keyspace(keyspace, false).await.map_err(|error| Error::schema(&error))?;
+    session
+        .use_keyspace(keyspace, false)
+        .await
+        .map_err(|error| Error::schema(&error))?;
     let present = version(session, keyspace).await?;
     let mut migrated = Migrated {
         keyspace_created,
@@ -85,15 +88,23 @@ pub(super) async fn migrate(session: &Session, keyspace: &str, replication: &Rep
 async fn apply(session: &Session, keyspace: &str, migrated: &mut Migrated) -> Result<(), Error> {
     // Another process may have been quicker.
     migrated.version = version(session, keyspace).await?;
-    for migration in MIGRATIONS.iter().filter(|migration| migration.number > migrated.version) {
+    for migration in MIGRATIONS
+        .iter()
+        .filter(|migration| migration.number > migrated.version)
+    {
         for statement in statements(migration.statements) {
             // A run that was cut short is taken up where it ended.
             let statement = statement.replacen("CREATE TABLE ", &format!("CREATE TABLE IF NOT EXISTS {keyspace}."), 1);
             run(session, &statement).await?;
         }
-        let note = format!("INSERT INTO {keyspace}.migrations (number, name) VALUES ({}, '{}') IF NOT EXISTS", migration.number, migration.name);
+        let note = format!(
+            "INSERT INTO {keyspace}.migrations (number, name) VALUES ({}, '{}') IF NOT EXISTS",
+            migration.number, migration.name
+        );
         run(session, &note).await?;
-        migrated.applied.push(format!("{:04}_{}", migration.number, migration.name));
+        migrated
+            .applied
+            .push(format!("{:04}_{}", migration.number, migration.name));
     }
     migrated.version = newest();
     Ok(())
@@ -102,10 +113,7 @@ async fn apply(session: &Session, keyspace: &str, migrated: &mut Migrated) -> Re
 /// Refuses a keyspace whose schema this program cannot work with.
 pub(super) async fn check(session: &Session, keyspace: &str) -> Result<(), Error> {
     match version(session, keyspace).await? {
-        found if found > newest() => Err(Error::NewerSchema {
-            found,
-            known: newest(),
-        }),
+        found if found > newest() => Err(Error::NewerSchema { found, known: newest() }),
         found if found < newest() => Err(Error::OlderSchema {
             keyspace: keyspace.to_owned(),
             found,
@@ -128,7 +136,10 @@ async fn version(session: &Session, keyspace: &str) -> Result<i32, Error> {
 
 async fn has_table(session: &Session, keyspace: &str, table: &str) -> Result<bool, Error> {
     let find = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
-    let answer = session.query_unpaged(find, (keyspace, table)).await.map_err(|error| Error::schema(&error))?;
+    let answer = session
+        .query_unpaged(find, (keyspace, table))
+        .await
+        .map_err(|error| Error::schema(&error))?;
     let rows = answer.into_rows_result().map_err(|error| Error::schema(&error))?;
     Ok(rows.rows_num() > 0)
 }
@@ -136,7 +147,10 @@ async fn has_table(session: &Session, keyspace: &str, table: &str) -> Result<boo
 /// Makes the keyspace where it is missing; whether it was.
 async fn create_keyspace(session: &Session, keyspace: &str, replication: &Replication) -> Result<bool, Error> {
     let find = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
-    let answer = session.query_unpaged(find, (keyspace,)).await.map_err(|error| Error::schema(&error))?;
+    let answer = session
+        .query_unpaged(find, (keyspace,))
+        .await
+        .map_err(|error| Error::schema(&error))?;
     let rows = answer.into_rows_result().map_err(|error| Error::schema(&error))?;
     if rows.rows_num() > 0 {
         return Ok(false);
@@ -173,7 +187,10 @@ async fn run(session: &Session, cql: &str) -> Result<QueryResult, Error> {
 
 /// The statements of a file, without comments.
 fn statements(file: &str) -> impl Iterator<Item = String> {
-    let code: Vec<&str> = file.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    let code: Vec<&str> = file
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .collect();
     let statements: Vec<String> = code.join("\n").split(';').map(|part| part.trim().to_owned()).collect();
     statements.into_iter().filter(|statement| !statement.is_empty())
 }
@@ -208,13 +225,19 @@ impl Lock {
     }
 
     async fn release(self, session: &Session, keyspace: &str) -> Result<(), Error> {
-        let release = format!("DELETE FROM {keyspace}.migration_lock WHERE id = 0 IF holder = {}", self.holder);
+        let release = format!(
+            "DELETE FROM {keyspace}.migration_lock WHERE id = 0 IF holder = {}",
+            self.holder
+        );
         is_applied(session, &release).await.map(drop)
     }
 }
 
 async fn is_applied(session: &Session, cql: &str) -> Result<bool, Error> {
-    let rows = run(session, cql).await?.into_rows_result().map_err(|error| Error::schema(&error))?;
+    let rows = run(session, cql)
+        .await?
+        .into_rows_result()
+        .map_err(|error| Error::schema(&error))?;
     let row: scylla::value::Row = rows.first_row().map_err(|error| Error::schema(&error))?;
     Ok(row.columns.first() == Some(&Some(scylla::value::CqlValue::Boolean(true))))
 }

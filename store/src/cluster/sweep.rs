@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use social_core::fanout::Event;
 use social_core::id::minted_at;
@@ -14,6 +15,9 @@ use social_core::{Result, limits};
 use super::lists::spread;
 use super::outbox::{SHARDS, Slot, Stage, Watermark, minute_of};
 use super::truth::Truth;
+
+/// Open events that are looked at at once.
+const AT_ONCE: usize = 32;
 
 /// What is known of the shards.
 #[derive(Default)]
@@ -44,16 +48,39 @@ impl Open {
             since: Instant::now(),
         }
     }
+
+    fn note(&mut self, steps: u32) {
+        if self.steps != steps {
+            *self = Self { steps, ..Self::new() };
+        }
+    }
 }
 
 impl Truth {
     /// Looks through the shards that are this process's, and writes down how far they have come.
-    pub(super) async fn sweep(&self) -> Result<()> {
+    /// What fails is tried again by the next one, and hinders nothing else.
+    pub(super) async fn sweep(&self) {
+        if let Err(error) = self.sweep_shards().await {
+            tracing::warn!(?error, "a sweep of the event log failed; the next one follows");
+        }
+    }
+
+    async fn sweep_shards(&self) -> Result<()> {
         let shards = self.own_shards().await?;
-        self.events.sweep.shards.lock().retain(|shard, _| shards.contains(shard));
+        self.events
+            .sweep
+            .shards
+            .lock()
+            .retain(|shard, _| shards.contains(shard));
         let watermarks = self.outbox.watermarks(&self.db).await?;
         for shard in shards {
-            self.sweep_shard(shard, watermarks[shard as usize]).await?;
+            if let Err(error) = self.sweep_shard(shard, watermarks[shard as usize]).await {
+                tracing::warn!(
+                    ?error,
+                    shard,
+                    "a shard of the event log could not be swept; the next sweep follows"
+                );
+            }
         }
         for filed in self.replayed().await? {
             let mut known = self.events.sweep.shards.lock();
@@ -75,7 +102,10 @@ impl Truth {
         ids.sort_unstable();
         let mut events = Vec::new();
         for id in ids {
-            events.extend(self.workable(id).await?);
+            match self.workable(id).await {
+                Ok(event) => events.extend(event),
+                Err(error) => tracing::warn!(?error, event = id, "a stalled event cannot be looked at"),
+            }
             if events.len() == limit {
                 break;
             }
@@ -106,38 +136,51 @@ impl Truth {
             shard.open.extend(found.into_iter().map(|id| (id, Open::new())));
             shard.cursor = bound;
         }
-        self.follow_up(&mut shard).await?;
+        let unknown = self.follow_up(&mut shard).await;
         let settled = shard.open.keys().next().copied().unwrap_or(shard.cursor);
-        // What is still open has its rows, or could not be looked at just now: then this ends with an error.
-        let applied = shard.cursor;
-        self.outbox.raise(&self.db, number, Watermark { settled, applied }).await?;
+        let applied = unknown.unwrap_or(shard.cursor);
+        self.outbox
+            .raise(&self.db, number, Watermark { settled, applied })
+            .await?;
         self.events.sweep.shards.lock().insert(number, shard);
         Ok(())
     }
 
-    /// Sees how far the open events have come; writes the rows of those whose writer did not.
-    async fn follow_up(&self, shard: &mut Shard) -> Result<()> {
+    /// Sees how far the open events have come; writes the rows of those whose writer did not. Answers the first one that could not be
+    /// looked at, or whose rows could not be written: it stays open, and those behind it are looked at all the same.
+    async fn follow_up(&self, shard: &mut Shard) -> Option<u64> {
+        let mut unknown = None;
         let ids: Vec<u64> = shard.open.keys().copied().collect();
-        for id in ids {
-            let filed = self.outbox.find(&self.db, id).await?;
-            let steps = filed.as_ref().map_or(0, |filed| filed.progress.steps);
-            let stage = match filed {
-                Some(filed) if filed.stage == Stage::Filed => self.roll_forward(&filed).await?,
-                Some(filed) => filed.stage,
-                None => Stage::Done,
-            };
-            if !stage.is_open() {
-                shard.open.remove(&id);
-            } else if let Some(open) = shard.open.get_mut(&id)
-                && open.steps != steps
-            {
-                *open = Open {
-                    steps,
-                    since: Instant::now(),
-                };
+        let mut looked_at = stream::iter(ids)
+            .map(|id| async move { (id, self.look_at(id).await) })
+            .buffered(AT_ONCE);
+        while let Some((id, seen)) = looked_at.next().await {
+            match seen {
+                Ok((stage, _)) if !stage.is_open() => {
+                    shard.open.remove(&id);
+                }
+                Ok((_, steps)) => {
+                    shard.open.entry(id).and_modify(|open| open.note(steps));
+                }
+                Err(error) => {
+                    tracing::warn!(?error, event = id, "an open event cannot be looked at");
+                    unknown = unknown.or(Some(id));
+                }
             }
         }
-        Ok(())
+        unknown
+    }
+
+    /// Where an event stands and how many steps were taken, its rows being written.
+    async fn look_at(&self, id: u64) -> Result<(Stage, u32)> {
+        let Some(filed) = self.outbox.find(&self.db, id).await? else {
+            return Ok((Stage::Done, 0));
+        };
+        let stage = match filed.stage {
+            Stage::Filed => self.roll_forward(&filed).await?,
+            stage => stage,
+        };
+        Ok((stage, filed.progress.steps))
     }
 
     /// Events of a shard that have not ended, from an id up and below another.
@@ -161,7 +204,14 @@ impl Truth {
     async fn own_shards(&self) -> Result<Vec<i32>> {
         let me = self.ids.node();
         let workers = self.ids.live_workers().await?;
-        let owner = |shard: u64| workers.iter().max_by_key(|node| spread(spread(shard) ^ u64::from(**node)));
-        Ok((0..SHARDS).filter(|shard| owner(*shard) == Some(&me)).map(|shard| shard as i32).collect())
+        let owner = |shard: u64| {
+            workers
+                .iter()
+                .max_by_key(|node| spread(spread(shard) ^ u64::from(**node)))
+        };
+        Ok((0..SHARDS)
+            .filter(|shard| owner(*shard) == Some(&me))
+            .map(|shard| shard as i32)
+            .collect())
     }
 }

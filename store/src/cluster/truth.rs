@@ -1,6 +1,6 @@
 //! The write path: log first, everything else follows.
 //!
-//! 1. the event is filed, 2. its rows are written, 3. the call is acknowledged, 4. the event is marked. Whoever comes upon an event that was filed and
+//! The event is filed, its rows are written, the call is acknowledged, the event is marked: in this order. Whoever comes upon an event that was filed and
 //! not marked writes its rows again: the sweep, or a call that repeats the request.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::imports::Imports;
 use super::likes::Likes;
 use super::lists::{Lists, spread};
 use super::marks::Marks;
-use super::outbox::{FILING_DEADLINE, Filed, Filing, Outbox, Slot, Stage, shard_of};
+use super::outbox::{Filed, Filing, Outbox, Slot, Stage, shard_of};
 use super::posts::Posts;
 use super::pulled::Pulled;
 use super::redis::{PostDelta, UserDelta};
@@ -103,15 +103,10 @@ pub(super) enum Begun {
 }
 
 impl Truth {
-    pub(super) async fn prepare(
-        db: Arc<Db>,
-        ids: Arc<Ids>,
-        moves: Arc<dyn Moves>,
-        timing: Timing,
-    ) -> Result<Self> {
+    pub(super) async fn prepare(db: Arc<Db>, ids: Arc<Ids>, moves: Arc<dyn Moves>, timing: Timing) -> Result<Self> {
         Ok(Self {
             outbox: Outbox::prepare(&db).await?,
-            requests: Requests::prepare(&db).await?,
+            requests: Requests::prepare(&db, timing.filing).await?,
             lists: Lists::prepare(&db).await?,
             accounts: Accounts::prepare(&db).await?,
             posts: Posts::prepare(&db).await?,
@@ -140,10 +135,14 @@ impl Truth {
 
     /// Claims a request key, or finds what the earlier call brought about. REQUEST_ID_REUSED.
     pub(super) async fn begin(&self, request: RequestKey) -> Result<Begun> {
-        let event = self.ids.mint_event().await?;
+        // Taken first: it stands for the time of the id.
         let since = Instant::now();
+        let event = self.ids.mint_event().await?;
         let committed = |event| self.drive(event);
-        let claim = self.requests.claim(&self.db, request, event, self.now(), committed).await?;
+        let claim = self
+            .requests
+            .claim(&self.db, request, event, self.now(), committed)
+            .await?;
         if claim != Claim::Ours {
             self.ids.filed(event);
         }
@@ -159,10 +158,11 @@ impl Truth {
 
     /// A ticket for a mutation whose row is itself the key.
     pub(super) async fn ticket(&self) -> Result<Ticket> {
+        let since = Instant::now();
         Ok(Ticket {
             event: self.ids.mint_event().await?,
             request: None,
-            since: Instant::now(),
+            since,
         })
     }
 
@@ -199,7 +199,7 @@ impl Truth {
         self.ids.check_lease()?;
         // A sweep may have passed the event's place before it was there, and a repetition may have taken the claim: others
         // decide what becomes of it.
-        if ticket.since.elapsed() > FILING_DEADLINE {
+        if ticket.since.elapsed() > self.events.timing().filing {
             return Err(Error::unavailable());
         }
         let act = Act {
@@ -218,6 +218,8 @@ impl Truth {
         };
         let stage = match filed.stage {
             Stage::Filed if self.was_passed(event).await? => self.set_aside(&filed).await?,
+            // A sweep may be passing it: in a moment it is known whether that has seen it.
+            Stage::Filed if self.is_being_passed(event) => return Err(Error::unavailable()),
             Stage::Filed => self.roll_forward(&filed).await?,
             stage => stage,
         };
@@ -228,6 +230,11 @@ impl Truth {
     async fn was_passed(&self, event: u64) -> Result<bool> {
         let watermarks = self.outbox.watermarks(&self.db).await?;
         Ok(event < watermarks[shard_of(event) as usize].applied)
+    }
+
+    fn is_being_passed(&self, event: u64) -> bool {
+        let slack = self.events.timing().slack;
+        !slack.is_zero() && event < self.ids.horizon(slack)
     }
 
     /// Writes the rows of an event that was filed and not marked; its stage then.
@@ -254,14 +261,15 @@ impl Truth {
     async fn set_stage(&self, filed: &Filed, stage: Stage) -> Result<Stage> {
         let finished_at = (!stage.is_open()).then(|| self.now());
         let at = (filed.id, filed.slot);
-        let stamp = filed.filing.stamp + 1;
+        let stamp = mark_stamp(&filed.filing, stage);
         self.outbox.set_stage(&self.db, at, stage, finished_at, stamp).await?;
         Ok(stage)
     }
 
     fn mark(&self, event: u64, slot: Slot, filing: &Filing, stage: Stage) {
         let finished_at = (!stage.is_open()).then(|| self.now());
-        self.marks.note(event, slot, stage, finished_at, filing.stamp + 1);
+        self.marks
+            .note(event, slot, stage, finished_at, mark_stamp(filing, stage));
     }
 }
 
@@ -272,6 +280,11 @@ fn stage_after(filing: &Filing, verdict: Verdict) -> Stage {
         (Verdict::Stored, Some(_)) => Stage::Applied,
         (Verdict::Stored, None) => Stage::Done,
     }
+}
+
+/// The write timestamp of a mark: that of a change which took effect wins.
+fn mark_stamp(filing: &Filing, stage: Stage) -> i64 {
+    filing.stamp + i64::from(stage != Stage::Rejected)
 }
 
 /// Whether an error leaves open if something was written.

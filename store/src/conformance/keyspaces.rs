@@ -67,11 +67,13 @@ impl Keyspace {
             },
             node: None,
             timing: Timing {
+                // A machine that builds beside the tests is slow at times.
+                filing: Duration::from_secs(30),
                 slack: Duration::ZERO,
                 horizon_every: Duration::ZERO,
             },
         };
-        let cluster = cluster::open(config).await.expect("the cluster opens");
+        let cluster = Box::pin(cluster::open(config)).await.expect("the cluster opens");
         let backend = cluster.backend();
         *self.holder.lock() = Some(cluster);
         backend
@@ -146,7 +148,11 @@ async fn empty(keyspace: &str) {
         let answer = session().await.query_unpaged(look, ()).await.expect("a table is read");
         if answer.into_rows_result().expect("rows").rows_num() > 0 {
             let empty = format!("TRUNCATE {keyspace}.{table}");
-            session().await.query_unpaged(empty, ()).await.expect("a table is emptied");
+            session()
+                .await
+                .query_unpaged(empty, ())
+                .await
+                .expect("a table is emptied");
         }
     }
 }
@@ -157,5 +163,8 @@ where
 {
     let answer = session().await.query_unpaged(cql, values).await.expect("an answer");
     let rows = answer.into_rows_result().expect("rows");
-    rows.rows().expect("of this type").map(|row| row.expect("a row")).collect()
+    rows.rows()
+        .expect("of this type")
+        .map(|row| row.expect("a row"))
+        .collect()
 }

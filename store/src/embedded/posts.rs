@@ -70,7 +70,8 @@ impl PostStore for Truth {
 
     async fn post_revisions(&self, id: PostId, range: Range) -> Result<Vec<Revision>> {
         let rows = self.list(Table::Revisions, &keys::id(id.0), range)?;
-        let decode = |(_, bytes): (u64, fjall::UserValue)| rows::decode(&bytes).map_err(|e| e.report(Table::Revisions.name()));
+        let decode =
+            |(_, bytes): (u64, fjall::UserValue)| rows::decode(&bytes).map_err(|e| e.report(Table::Revisions.name()));
         rows.into_iter().map(decode).collect()
     }
 

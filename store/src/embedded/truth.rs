@@ -119,6 +119,7 @@ fn numbered(rows: impl Iterator<Item = fjall::Guard>) -> Result<Vec<(u64, UserVa
 
 /// Reads the number that each value of a listing is.
 pub(super) fn with_numbers(table: Table, rows: Vec<(u64, UserValue)>) -> Result<Vec<(u64, u64)>> {
-    let number = |(key, value): (u64, UserValue)| Ok((key, rows::decode_u64(&value).map_err(|e| e.report(table.name()))?));
+    let number =
+        |(key, value): (u64, UserValue)| Ok((key, rows::decode_u64(&value).map_err(|e| e.report(table.name()))?));
     rows.into_iter().map(number).collect()
 }

@@ -177,6 +177,12 @@ ssl_storage_port: {storage_port}
 native_transport_port: {cql_port}
 # Durable before the answer, as the platform expects of its store.
 commitlog_sync: batch
+# A machine that builds beside the tests is slow at times.
+read_request_timeout: 10s
+range_request_timeout: 20s
+write_request_timeout: 10s
+cas_contention_timeout: 10s
+truncate_request_timeout: 60s
 # Tests empty tables all the time.
 auto_snapshot: false
 # Nodes of a new ring have nothing to hand over.
