@@ -58,6 +58,15 @@ pub enum Error {
     /// The keys that tokens are signed with cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// A data folder that was used before has lost its keys.
+    #[error("{keys} holds no keys, but {dir} was used before: restore them from a backup; or, to end all sessions on purpose, run \
+             `social-server rotate-keys` on this folder, which makes new ones, and start again", keys = keys.display(), dir = dir.display())]
+    KeysLost {
+        /// Where the keys should be.
+        keys: PathBuf,
+        /// The data folder.
+        dir: PathBuf,
+    },
     /// The operators' token cannot be used.
     #[error(transparent)]
     AdminToken(#[from] TokenError),
@@ -101,12 +110,18 @@ pub enum Error {
     },
 }
 
+/// Whether a server has started on the data folder before.
+fn was_used(config: &Config) -> bool {
+    config.data_dir.join("FORMAT").is_file()
+}
+
 /// Adds a signing key to the keys of a data folder, whether a server runs on it or not. Tokens signed before stay valid until they expire.
+/// A folder that lost its keys gets new ones, and all of its sessions are over.
 ///
 /// # Errors
 /// When there is no data folder yet, or its keys cannot be used.
 pub fn rotate_keys(config: &Config) -> Result<(), Error> {
-    if !config.data_dir.join("FORMAT").is_file() {
+    if !was_used(config) {
         return Err(Error::NoDataFolder {
             dir: config.data_dir.clone(),
         });
@@ -145,9 +160,17 @@ impl Server {
         let admin_tls = Secured::open("admin.tls", &config.admin.tls)?;
         let admin = Reserved::open("admin.listen", config.admin.listen, admin_tls)?;
         let clock = Clock::system();
+        let had_data = was_used(&config);
         // Then what locks the folder: what follows is ours alone.
         let store = embedded::open(embedded::Config::new(&config.data_dir, clock.clone()))?;
         let backend = store.backend();
+        // New keys in place of lost ones would end all sessions without a word.
+        if had_data && Keys::are_missing(&config.keys_dir())? {
+            return Err(Error::KeysLost {
+                keys: config.keys_dir(),
+                dir: config.data_dir,
+            });
+        }
         let keys = Keys::open(&config.keys_dir(), clock.now())?;
         let auth = Arc::new(Auth::new(keys, Passwords::default(), clock));
         let streams = Streams {
