@@ -180,6 +180,10 @@ impl From<&Error> for Failure {
         };
         let mut failure = Self::new(exit_of(error), format!("{}{reason}", text::line(&message)));
         for violation in error.field_violations() {
+            // The message tells a single one already.
+            if message == format!("{}: {}", violation.field, violation.description) {
+                continue;
+            }
             failure = failure.because(format!(
                 "{}: {}",
                 text::line(&violation.field),
