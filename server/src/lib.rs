@@ -370,8 +370,13 @@ fn ended_early(ended: Result<(), JoinError>) -> bool {
 
 /// Closes the store, which waits for its disk; whether that went well.
 async fn close(store: Embedded) -> bool {
+    let began = Instant::now();
     match timeout(CLOSE_TIME, tokio::task::spawn_blocking(move || store.close())).await {
-        Ok(Ok(Ok(()))) => true,
+        Ok(Ok(Ok(()))) => {
+            let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(took_ms, "store closed");
+            true
+        }
         Ok(Ok(Err(error))) => {
             tracing::error!(%error, "the store could not be closed");
             false

@@ -136,7 +136,7 @@ fn load(defaults: &Config, file: Option<&Path>, overrides: &[Override]) -> Resul
     }
     let config: Config = table
         .try_into()
-        .map_err(|error: toml::de::Error| Error::Unusable(vec![error.message().to_owned()]))?;
+        .map_err(|error: toml::de::Error| Error::Unusable(vec![plain(error.message())]))?;
     config.validate()?;
     Ok(config)
 }
@@ -149,7 +149,7 @@ fn read_file(path: &Path) -> Result<Table, Error> {
     })?;
     let wrong = |error: toml::de::Error| Error::File {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason: plain(&error.to_string()),
     };
     let table: Table = text.parse().map_err(wrong)?;
     toml::from_str::<Config>(&text).map_err(wrong)?;
@@ -180,8 +180,31 @@ fn apply(table: &mut Table, given: &Override) -> Result<(), Error> {
     table
         .clone()
         .try_into::<Config>()
-        .map_err(|error| refused(error.message().to_owned()))?;
+        .map_err(|error| refused(plain(error.message())))?;
     Ok(())
+}
+
+/// A parser's message in words of operators: it names types of this program.
+fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 9] = [
+        ("usize", "a whole number, 0 or greater"),
+        ("u64", "a whole number, 0 or greater"),
+        ("u32", "a whole number from 0 to 4294967295"),
+        ("u16", "a whole number from 0 to 65535"),
+        ("u8", "a whole number from 0 to 255"),
+        ("i64", "a whole number"),
+        ("f64", "a number"),
+        ("a sequence", "a list, as in [\"a\", \"b\"]"),
+        ("a map", "a section"),
+    ];
+    let (what, expected) = match message.split_once(", expected ") {
+        Some(parts) => parts,
+        None => return message.to_owned(),
+    };
+    let (expected, rest) = expected.split_at(expected.find('\n').unwrap_or(expected.len()));
+    let word = WORDS.iter().find(|(type_name, _)| *type_name == expected);
+    let expected = word.map_or(expected, |(_, word)| word);
+    format!("{what}, expected {expected}{rest}")
 }
 
 fn parse(kind: Kind, text: &str) -> Result<Value, String> {
@@ -301,6 +324,9 @@ mod tests {
             ("listen = \"here\"\n", "line 1"),
             ("[telemetry]\nformat = \"xml\"\n", "line 2"),
             ("listen = ", "line 1"),
+            ("workers = \"many\"\n", "expected a whole number, 0 or greater"),
+            ("workers = -1\n", "expected a whole number, 0 or greater"),
+            ("cors_origins = 1\n", "expected a list"),
         ];
         for (text, expected) in cases {
             let file = file(text);
