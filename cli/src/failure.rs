@@ -294,6 +294,13 @@ fn origin_hint(error: &Error) -> Option<&'static str> {
         Origin::Transport if error.message().contains("certificate") => Some(
             "name the certificate to trust with `socialctl context set NAME --ca-file FILE`, or correct the endpoint",
         ),
+        // What HTTP/2 makes of the first bytes of TLS, and TLS of those of HTTP/2.
+        Origin::Transport if error.message().contains("frame with invalid size") => {
+            Some("the server answers in another protocol: is the endpoint https://?")
+        }
+        Origin::Transport if error.message().contains("InvalidContentType") => {
+            Some("the server answers without TLS: is the endpoint http://?")
+        }
         Origin::Transport => {
             Some("is the server running, and is the endpoint right? `socialctl context show` tells which one is used")
         }

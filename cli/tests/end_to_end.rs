@@ -136,8 +136,7 @@ fn posts_change_and_come_back() {
         conflict.contains("ETAG_MISMATCH") && conflict.contains("hint:"),
         "{conflict}"
     );
-    ctl.run(["--as", "grace", "post", "edit", &id, "--content", "Mine"])
-        .fails(4);
+    ctl.run(["--as", "grace", "post", "edit", &id, "Mine"]).fails(4);
     let revisions = ctl.json(["post", "revisions", &id]);
     assert_eq!(revisions["revisions"][1]["content"], "First version");
 
