@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(id(&marked), id(&plain));
         assert_eq!(Lines::<UserLine>::open(marked.path()).expect("open").count(), 1);
         let folder = tempfile::tempdir().expect("a folder");
-        let failure = check::<UserLine>(folder.path()).err().expect("refused");
+        let failure = check::<UserLine>(folder.path()).expect_err("refused");
         assert!(
             failure.exit() == Exit::Usage && failure.to_string().contains("is a folder"),
             "{failure}"
