@@ -170,6 +170,17 @@ fn lost_keys_are_not_replaced_without_a_word() {
 }
 
 #[test]
+fn a_usage_line_names_no_option_that_a_variable_set() {
+    let mut command = process::command();
+    let exited = process::run(command.env("SOCIAL_WORKERS", "2").args(["dev", "--nonsense"]));
+    assert_eq!(exited.status.code(), Some(2), "{exited:?}");
+    assert!(
+        exited.stderr.contains("Usage: social-server dev [OPTIONS]") && !exited.stderr.contains("--workers"),
+        "{exited:?}"
+    );
+}
+
+#[test]
 fn a_folder_of_a_newer_format_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let config = process::write_config(folder.path(), |_| {});

@@ -36,7 +36,7 @@ pub struct Invocation {
 /// # Errors
 /// When a value cannot be read or used, or a variable `SOCIAL_*` is no setting. What clap itself refuses (an unknown flag) it reports and exits with 2.
 pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Error> {
-    let matches = command().get_matches_from(args);
+    let matches = read(args.into_iter().collect());
     variables::check(std::env::vars_os())?;
     let mode = match matches.subcommand_name() {
         Some("dev") => Mode::Dev,
@@ -111,6 +111,24 @@ fn argument(setting: &'static Setting) -> Arg {
         Kind::Switch => argument.num_args(0..=1).default_missing_value("true"),
         _ => argument,
     }
+}
+
+/// Reads a command line, or reports what is wrong with it and exits. The usage line that it then prints tells what the command takes: clap's
+/// own names each option that was set, and those that variables set look as if they had to be typed.
+fn read(args: Vec<OsString>) -> ArgMatches {
+    command().try_get_matches_from(args.clone()).unwrap_or_else(|_| {
+        let mut command = command();
+        command.build();
+        fix_usage(&mut command);
+        command.get_matches_from(args)
+    })
+}
+
+fn fix_usage(command: &mut Command) {
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    *command = std::mem::take(command).override_usage(usage);
+    command.get_subcommands_mut().for_each(fix_usage);
 }
 
 fn overrides(matches: &ArgMatches) -> Vec<Override> {
