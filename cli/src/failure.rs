@@ -301,6 +301,9 @@ fn origin_hint(error: &Error) -> Option<&'static str> {
         Origin::Transport if error.message().contains("InvalidContentType") => {
             Some("the server answers without TLS: is the endpoint http://?")
         }
+        Origin::Transport if error.message().starts_with("the connection broke") => Some(
+            "was the server stopped, or is it one with TLS, at https://? `socialctl context show` tells which endpoint is used",
+        ),
         Origin::Transport => {
             Some("is the server running, and is the endpoint right? `socialctl context show` tells which one is used")
         }

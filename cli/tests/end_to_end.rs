@@ -19,6 +19,16 @@ fn post(ctl: &Ctl, who: &str, text: &str) -> String {
 }
 
 #[test]
+fn https_to_a_server_without_tls_is_told_as_that() {
+    let server = Server::start();
+    let secured = server.endpoint.replace("http://", "https://");
+    let err = Ctl::new()
+        .run(["--endpoint", &secured, "--deadline", "2", "user", "get", "ada"])
+        .fails(8);
+    assert!(err.contains("is the endpoint http://?"), "{err}");
+}
+
+#[test]
 fn a_first_session() {
     let server = Server::start();
     let ctl = server.ctl();

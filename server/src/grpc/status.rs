@@ -234,6 +234,20 @@ mod tests {
     }
 
     #[test]
+    fn the_message_names_the_first_field_at_fault() {
+        let one = Error::field("post.content", "is empty");
+        assert_eq!(status(one.clone()).message(), "post.content: is empty");
+        let more = one.violation("title", "is long").violation("etag", "is none");
+        assert_eq!(status(more).message(), "post.content: is empty (and 2 more)");
+        let taken = status(Error::handle_taken());
+        assert_eq!(
+            taken.message(),
+            "this handle is taken",
+            "other reasons speak for themselves"
+        );
+    }
+
+    #[test]
     fn a_status_stays_small() {
         let mut error = Error::field("a".repeat(5_000), "é".repeat(5_000));
         for index in 0..1_000 {
