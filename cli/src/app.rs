@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use social_sdk::{Client, ClientBuilder, DEFAULT_ENDPOINT, List, Paged, TryStreamExt as _, UserId, v1};
 
-use crate::args::{Global, Paging};
+use crate::args::{Global, PAGE_SIZE_MAX, Paging};
 use crate::context::store::{Context, Contexts, DEFAULT_CONTEXT, Store, UserTokens};
 use crate::failure::{Exit, Failure, Result};
 use crate::login::Login;
@@ -138,7 +139,7 @@ impl App {
             .endpoint(endpoint)
             .user_agent(concat!("socialctl/", env!("CARGO_PKG_VERSION")));
         if let Some(path) = &context.ca_file {
-            builder = builder.ca_pem(fs::read(path).map_err(|error| Failure::file("read", path, &error))?);
+            builder = builder.ca_pem(read_certificates(path)?);
         }
         if let Some(seconds) = self.global.deadline {
             builder = builder.timeout(Duration::from_secs(seconds));
@@ -189,13 +190,29 @@ impl App {
 impl Paging {
     /// Puts the options into a list.
     pub(crate) fn apply<M: Paged>(&self, mut list: List<M>) -> List<M> {
-        if let Some(items) = self.page_size {
+        // Who wants all of it is served best by the largest pages, which the server cuts to its maximum.
+        if let Some(items) = self.page_size.or(self.all.then_some(PAGE_SIZE_MAX)) {
             list = list.page_size(items);
         }
         match &self.page_token {
             Some(token) => list.page_token(token),
             None => list,
         }
+    }
+}
+
+/// The certificates in a file, which must be there and hold some.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<u8>> {
+    let pem = fs::read(path).map_err(|error| Failure::file("read", path, &error))?;
+    // The SDK knows what a certificate is.
+    let tried = Client::builder()
+        .endpoint("https://localhost")
+        .ca_pem(pem.clone())
+        .build();
+    match tried {
+        Ok(_) => Ok(pem),
+        Err(_) => Err(Failure::usage(format!("{} holds no certificates", path.display()))
+            .hint("name the PEM file of the server's certificate, or of the authority that signed it, with --ca-file")),
     }
 }
 

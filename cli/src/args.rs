@@ -56,11 +56,29 @@ impl Cli {
     /// Reads the command line. Fails with what is to be printed, help included.
     pub(crate) fn read(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut command = Self::command();
-        let matches = command.try_get_matches_from_mut(arguments)?;
+        let matches = command
+            .try_get_matches_from_mut(arguments.clone())
+            .map_err(|error| with_plain_usage(arguments, error))?;
         let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         cli.global.as_typed = matches.value_source("as_user") == Some(ValueSource::CommandLine);
         Ok(cli)
     }
+}
+
+/// The same failure with a usage line of what the command takes. clap's own names each option that was set, and those that the environment
+/// sets look as if they had to be typed.
+fn with_plain_usage(arguments: Vec<OsString>, error: clap::Error) -> clap::Error {
+    let mut command = Cli::command();
+    command.build();
+    fix_usage(&mut command);
+    command.try_get_matches_from(arguments).err().unwrap_or(error)
+}
+
+fn fix_usage(command: &mut clap::Command) {
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    *command = std::mem::take(command).override_usage(usage);
+    command.get_subcommands_mut().for_each(fix_usage);
 }
 
 /// Options that every command takes, in front of the noun or behind the verb.
@@ -100,7 +118,7 @@ pub(crate) struct Global {
     /// File of contexts; `context list` tells where it is
     #[arg(long, global = true, value_name = "FILE", env = "SOCIALCTL_CONFIG", hide_env = true)]
     pub(crate) config: Option<PathBuf>,
-    /// Seconds that a call may take, retries included; 10 when left out, 30 for admin calls
+    /// Seconds that a call may take, retries included; 10 when left out, 30 for admin calls. What watches has --timeout instead
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) deadline: Option<u64>,
     /// When output has colours: auto, always or never
@@ -156,16 +174,19 @@ pub(crate) enum Noun {
     Completion(completion::Completion),
 }
 
+/// The largest page that can be asked for. No list has larger ones.
+pub(crate) const PAGE_SIZE_MAX: u32 = 1000;
+
 /// Which part of a list.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Paging {
     /// Items per page; the server has a default and a maximum for each list
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PAGE_SIZE_MAX)))]
     pub(crate) page_size: Option<u32>,
     /// Go on after the page that printed this token
     #[arg(long, value_name = "TOKEN")]
     pub(crate) page_token: Option<String>,
-    /// Read all pages
+    /// Read all pages, the largest there are unless --page-size says otherwise
     #[arg(long)]
     pub(crate) all: bool,
 }

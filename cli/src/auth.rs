@@ -177,15 +177,32 @@ async fn logout(app: &App) -> Result<()> {
         Err(error) => return Err(error.into()),
     };
     login.forget()?;
-    app.contexts.update(|contexts| {
-        if let Some(context) = contexts.contexts.get_mut(&selected.name) {
-            let users = &context.users;
-            context.user.take_if(|user| !users.contains_key(user));
-        }
-        Ok(())
+    let others = app.contexts.update(|contexts| {
+        let Some(context) = contexts.contexts.get_mut(&selected.name) else {
+            return Ok(Vec::new());
+        };
+        let users = &context.users;
+        context.user.take_if(|user| !users.contains_key(user));
+        Ok(match context.user {
+            Some(_) => Vec::new(),
+            None => users.keys().cloned().collect(),
+        })
     })?;
     app.output
-        .note(&format!("@{} {ended} {}", login.handle, selected.context.endpoint))
+        .note(&format!("@{} {ended} {}", login.handle, selected.context.endpoint))?;
+    note_others(app, &selected.name, &others)
+}
+
+/// Tells which logins are left where none is the current one.
+fn note_others(app: &App, context: &str, others: &[String]) -> Result<()> {
+    let Some(first) = others.first() else {
+        return Ok(());
+    };
+    let names: Vec<_> = others.iter().map(|handle| format!("@{handle}")).collect();
+    app.output.note(&format!(
+        "still logged in: {}; `socialctl context use {context} --user {first}` goes on as one of them",
+        names.join(" ")
+    ))
 }
 
 async fn whoami(app: &App) -> Result<()> {

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use social_sdk::DEFAULT_ENDPOINT;
 
-use crate::app::{App, plain_handle};
+use crate::app::{App, plain_handle, read_certificates};
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{Cell, Column, Facts, Now, Show};
 use store::{Context, Contexts};
@@ -177,6 +177,9 @@ fn make_current(app: &App, name: &str, user: Option<&str>) -> Result<()> {
 
 fn set(app: &App, args: Set) -> Result<()> {
     let ca_file = args.ca_file.as_deref().map(absolute).transpose()?;
+    if let Some(path) = &ca_file {
+        read_certificates(path)?;
+    }
     let admin_token_file = args.admin_token_file.as_deref().map(absolute).transpose()?;
     let endpoint = app.endpoint().map(str::to_owned);
     let shown = app.contexts.update(|contexts| {

@@ -180,6 +180,10 @@ impl From<&Error> for Failure {
         };
         let mut failure = Self::new(exit_of(error), format!("{}{reason}", text::line(&message)));
         for violation in error.field_violations() {
+            // The message tells a single one already.
+            if message == format!("{}: {}", violation.field, violation.description) {
+                continue;
+            }
             failure = failure.because(format!(
                 "{}: {}",
                 text::line(&violation.field),
@@ -289,6 +293,16 @@ fn origin_hint(error: &Error) -> Option<&'static str> {
     match error.origin() {
         Origin::Transport if error.message().contains("certificate") => Some(
             "name the certificate to trust with `socialctl context set NAME --ca-file FILE`, or correct the endpoint",
+        ),
+        // What HTTP/2 makes of the first bytes of TLS, and TLS of those of HTTP/2.
+        Origin::Transport if error.message().contains("frame with invalid size") => {
+            Some("the server answers in another protocol: is the endpoint https://?")
+        }
+        Origin::Transport if error.message().contains("InvalidContentType") => {
+            Some("the server answers without TLS: is the endpoint http://?")
+        }
+        Origin::Transport if error.message().starts_with("the connection broke") => Some(
+            "was the server stopped, or is it one with TLS, at https://? `socialctl context show` tells which endpoint is used",
         ),
         Origin::Transport => {
             Some("is the server running, and is the endpoint right? `socialctl context show` tells which one is used")

@@ -103,7 +103,7 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<()> {
             let events = likes.subscribe_counts(&posts);
             let counts = |event: &CountsEvent| matches!(event, CountsEvent::Changed(_));
             until
-                .follow(events, |event| {
+                .follow(app, events, |event| {
                     print(app, &event)?;
                     Ok(counts(&event))
                 })
@@ -127,6 +127,14 @@ fn note_missing(app: &App, ids: &[String]) -> Result<()> {
         Ok(())
     } else {
         app.output.note(&format!("no such post: {}", ids.join(" ")))
+    }
+}
+
+fn note_removed(app: &App, ids: &[String]) -> Result<()> {
+    if ids.is_empty() {
+        Ok(())
+    } else {
+        app.output.note(&format!("deleted or hidden: {}", ids.join(" ")))
     }
 }
 
@@ -164,7 +172,7 @@ fn people(app: &App, event: &CountsEvent) -> Result<()> {
         }
         CountsEvent::Changed(changed) => {
             app.output.print(&changed.counts.iter().map(line).collect::<String>())?;
-            note_missing(app, &changed.removed_post_ids)
+            note_removed(app, &changed.removed_post_ids)
         }
         _ => Ok(()),
     }

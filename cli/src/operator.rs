@@ -1,7 +1,7 @@
 //! Who operates a server: a client of its AdminService, and what its refusals mean.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use social_sdk::{AdminClient, Reason};
@@ -19,6 +19,7 @@ pub(crate) struct Operator {
     /// The client.
     pub(crate) client: AdminClient,
     endpoint: String,
+    token_file: PathBuf,
 }
 
 impl Operator {
@@ -34,8 +35,12 @@ impl Operator {
         } else {
             builder.timeout(DEADLINE)
         };
-        let client = builder.build_admin(token)?;
-        Ok(Self { client, endpoint })
+        let client = builder.build_admin(read_token(&path, &token)?)?;
+        Ok(Self {
+            client,
+            endpoint,
+            token_file: path,
+        })
     }
 
     /// What helps users does not help operators: says what a refusal means at this port.
@@ -43,11 +48,12 @@ impl Operator {
         let endpoint = &self.endpoint;
         match (failure.exit(), failure.reason()) {
             (Exit::Unauthenticated, Some(Reason::TokenInvalid | Reason::TokenMissing | Reason::TokenExpired)) => failure
-                .because(format!("admin calls go to {endpoint}"))
+                .because(format!("admin calls go to {endpoint}, with the token in {}", self.token_file.display()))
                 .hint("give the token of this very server: the file `admin.token` of its data folder, with --admin-token-file"),
             (_, Some(Reason::Unimplemented)) => failure
                 .because(format!("{endpoint} answers, but is no admin port, or one of an older server"))
                 .hint("name the URL of the admin port with --admin-endpoint; a server prints it when it starts"),
+            (_, Some(Reason::PostNotFound)) => failure.hint("check the id: no post was ever stored under it at this server"),
             (Exit::Unavailable, Some(_)) => failure.because(format!("admin calls go to {endpoint}")),
             _ => failure,
         }
@@ -66,6 +72,16 @@ fn endpoint(selected: &Selected, access: &AdminAccess) -> Result<String> {
             "name it with --admin-endpoint, or once and for all with `socialctl context set {name} --admin-endpoint URL`"
         ))
     })
+}
+
+/// What the file holds, if that can be a token: one word. Anything else is not sent anywhere.
+fn read_token<'a>(path: &Path, text: &'a str) -> Result<&'a str> {
+    let token = text.trim();
+    if token.is_empty() || token.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(Failure::usage(format!("{} holds no admin token", path.display()))
+            .hint("name the file `admin.token` of the server's data folder with --admin-token-file"));
+    }
+    Ok(token)
 }
 
 fn token_file(selected: &Selected, access: &AdminAccess) -> Result<PathBuf> {

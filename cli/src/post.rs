@@ -60,7 +60,7 @@ Examples:
     /// Change a post of yours; what it was stays as a revision
     #[command(after_help = "\
 Examples:
-  socialctl post edit 2q3k5v7x9z1aa --content 'Better now'
+  socialctl post edit 2q3k5v7x9z1aa 'Better now'
   socialctl post edit 2q3k5v7x9z1aa --visibility public --wait
   socialctl post edit 2q3k5v7x9z1aa --title '' --etag e3")]
     Edit(Edit),
@@ -140,7 +140,10 @@ pub(crate) struct Create {
 pub(crate) struct Edit {
     /// Id of the post
     post: PostId,
-    /// New text, or `-` for stdin
+    /// New text, 1 to 5,000 characters, or `-` for stdin
+    #[arg(value_name = "TEXT|-", conflicts_with = "content")]
+    text: Option<String>,
+    /// New text as an option: the same as behind the id
     #[arg(long, value_name = "TEXT|-")]
     content: Option<String>,
     /// New title; an empty one removes it
@@ -250,14 +253,15 @@ async fn create(app: &App, args: Create) -> Result<()> {
 }
 
 async fn edit(app: &App, args: Edit) -> Result<()> {
-    if args.content.is_none() && args.title.is_none() && args.visibility.is_none() {
+    let content = args.text.or(args.content);
+    if content.is_none() && args.title.is_none() && args.visibility.is_none() {
         return Err(
-            Failure::usage("nothing to change").hint("give --content, --title, --visibility, or several of them")
+            Failure::usage("nothing to change").hint("give a new text, --title, --visibility, or several of them")
         );
     }
     let client = app.client()?;
     let mut call = client.posts().update(args.post);
-    if let Some(text) = args.content {
+    if let Some(text) = content {
         call = call.content(content::read(text).await?);
     }
     if let Some(title) = args.title {

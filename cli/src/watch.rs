@@ -29,9 +29,14 @@ impl Until {
     /// Hands out events until it is time to end. `handle` says whether an event counts.
     pub(crate) async fn follow<E>(
         self,
+        app: &App,
         events: impl Stream<Item = Result<E, Error>>,
         mut handle: impl FnMut(E) -> Result<bool>,
     ) -> Result<()> {
+        if app.has_deadline() {
+            return Err(Failure::usage("--deadline bounds a call, and a watch is none")
+                .hint("--timeout SECONDS ends it after so many seconds"));
+        }
         let mut events = pin!(events);
         let deadline = Instant::now() + self.timeout.map_or(FOREVER, Duration::from_secs);
         let mut seen = 0;

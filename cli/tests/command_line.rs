@@ -41,6 +41,58 @@ fn bad_command_lines_are_usage_errors() {
 }
 
 #[test]
+fn a_usage_line_tells_what_the_command_takes_and_not_what_the_environment_set() {
+    let ctl = Ctl::new();
+    let output = ctl
+        .command(["post", "create"])
+        .env("SOCIALCTL_ENDPOINT", NOWHERE)
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.contains("Usage: socialctl post create [OPTIONS] <TEXT|->"), "{err}");
+    assert!(!err.contains("--endpoint"), "{err}");
+}
+
+#[test]
+fn a_watch_takes_no_deadline() {
+    let ctl = Ctl::new();
+    for noun in ["like", "post"] {
+        let err = ctl.run(["--deadline", "5", noun, "watch", "2q3k5v7x9z1aa"]).fails(2);
+        assert!(err.contains("--timeout"), "{noun}: {err}");
+    }
+}
+
+#[test]
+fn files_that_are_none_of_the_kind_are_named() {
+    let ctl = Ctl::new();
+    std::fs::write(ctl.path("words"), "two words\n").unwrap();
+    std::fs::write(ctl.path("token"), "token\n").unwrap();
+    std::fs::write(ctl.path("empty.jsonl"), "\n").unwrap();
+    let missing = ctl.run(["context", "set", "x", "--ca-file", "nowhere.pem"]).fails(5);
+    assert!(missing.contains("nowhere.pem"), "{missing}");
+    let wrong = ctl.run(["context", "set", "x", "--ca-file", "words"]).fails(2);
+    assert!(wrong.contains("words holds no certificates"), "{wrong}");
+    let admin = |token: &str, file: &str| ctl.run(["admin", "--admin-token-file", token, "import", "users", file]);
+    let err = admin("words", "empty.jsonl").fails(2);
+    assert!(err.contains("words holds no admin token"), "{err}");
+    let err = admin("token", ".").fails(2);
+    assert!(err.contains("is a folder"), "{err}");
+    let empty = admin("token", "empty.jsonl");
+    assert!(
+        empty.out.contains("users") && empty.err.contains("no items"),
+        "{empty:?}"
+    );
+    empty.ok();
+}
+
+#[test]
+fn too_much_on_stdin_is_told_as_that() {
+    let text = "x".repeat((1 << 18) + 7);
+    let err = Ctl::new().run_with(&text, ["post", "create", "-"]).fails(2);
+    assert!(err.contains("more than 262144 bytes"), "{err}");
+}
+
+#[test]
 fn help_and_version_are_on_stdout() {
     let ctl = Ctl::new();
     assert_eq!(

@@ -10,6 +10,20 @@ use std::process::Stdio;
 use run::{Ctl, Run};
 use serde_json::json;
 
+/// A certificate of localhost; nobody has its key.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBVjCCAQigAwIBAgIUEcVlDgS4QoDkSBoA1mN1rIKZZcswBQYDK2VwMBQxEjAQ
+BgNVBAMMCWxvY2FsaG9zdDAeFw0yNjExMjExNTAyMDFaFw0yNzExMjExNTAyMDFa
+MBQxEjAQBgNVBAMMCWxvY2FsaG9zdDAqMAUGAytlcAMhAIAtv96OhLN0tO2pimpf
+V3pK1iubN5C10uRYkhUSQkBho2wwajAdBgNVHQ4EFgQU1yCZeLdmO2f+85ImF83U
+M/so44AwHwYDVR0jBBgwFoAU1yCZeLdmO2f+85ImF83UM/so44AwDAYDVR0TAQH/
+BAIwADAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwBQYDK2VwA0EANi//haZt
+t+YUhrHMcai9tWEfLkAUm7KFZYU7Zpu+JguY0sNMh7efYAceXJETcjSwC7jKfEnE
+7Yw3NSJPTNASAg==
+-----END CERTIFICATE-----
+";
+
 #[test]
 fn without_a_file_there_is_a_default() {
     let ctl = Ctl::new();
@@ -23,6 +37,7 @@ fn without_a_file_there_is_a_default() {
 #[test]
 fn contexts_are_made_chosen_changed_and_forgotten() {
     let ctl = Ctl::new();
+    fs::write(ctl.path("ca.pem"), CERTIFICATE).unwrap();
     ctl.ok(["context", "set", "home", "--endpoint", "http://127.0.0.1:1/"]);
     ctl.ok([
         "context",

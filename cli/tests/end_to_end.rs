@@ -19,6 +19,16 @@ fn post(ctl: &Ctl, who: &str, text: &str) -> String {
 }
 
 #[test]
+fn https_to_a_server_without_tls_is_told_as_that() {
+    let server = Server::start();
+    let secured = server.endpoint.replace("http://", "https://");
+    let err = Ctl::new()
+        .run(["--endpoint", &secured, "--deadline", "2", "user", "get", "ada"])
+        .fails(8);
+    assert!(err.contains("is the endpoint http://?"), "{err}");
+}
+
+#[test]
 fn a_first_session() {
     let server = Server::start();
     let ctl = server.ctl();
@@ -136,8 +146,7 @@ fn posts_change_and_come_back() {
         conflict.contains("ETAG_MISMATCH") && conflict.contains("hint:"),
         "{conflict}"
     );
-    ctl.run(["--as", "grace", "post", "edit", &id, "--content", "Mine"])
-        .fails(4);
+    ctl.run(["--as", "grace", "post", "edit", &id, "Mine"]).fails(4);
     let revisions = ctl.json(["post", "revisions", &id]);
     assert_eq!(revisions["revisions"][1]["content"], "First version");
 

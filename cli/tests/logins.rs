@@ -92,6 +92,12 @@ fn logging_in_needs_no_login() {
     }
     let stats = with_password(&ctl, &[("SOCIALCTL_AS", "nobody")], &["admin", "stats"]);
     stats.ok();
+    let run = ctl.run(["auth", "logout"]);
+    assert!(
+        run.err.contains("still logged in: @ada") && run.err.contains("--user ada"),
+        "{run:?}"
+    );
+    run.ok();
 }
 
 #[test]

@@ -95,6 +95,10 @@ pub const TOKEN_BYTES: usize = 512;
 
 /// Entries of a home timeline that are kept ready; what is older is merged from truth.
 pub const TIMELINE_ENTRIES: usize = 800;
+/// Followees from which on a merge from truth is bounded: few merges at once in a process, one of a viewer.
+pub const DEEP_READ_FOLLOWEES: usize = 100;
+/// How long such a merge waits for its turn; beyond that the answer is OVERLOADED.
+pub const DEEP_READ_WAIT: Duration = Duration::from_secs(1);
 /// Home timelines kept ready; the ones not read for longest are dropped first.
 pub const TIMELINES_LIVE: usize = 200_000;
 /// Stretches of pulled posts remembered for one author; beyond that the two oldest are merged.

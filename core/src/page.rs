@@ -117,8 +117,8 @@ pub(crate) struct Round<T> {
     pub(crate) shown: Vec<(u64, T)>,
 }
 
-/// Fills a page of `size` items from a listing of which some rows are not shown. `look` reads a round of at most that many rows behind a
-/// key; there are rounds until the page is full, the listing ends or [`limits::PAGE_SCAN`] rows were looked at. Answers the items and the key to
+/// Fills a page of `size` items from a listing of which some rows are not shown. `look` reads a round of that many rows behind a
+/// key, or more, and of fewer only at the listing's end; there are rounds until the page is full, the listing ends or [`limits::PAGE_SCAN`] rows were looked at. Answers the items and the key to
 /// go on behind, `None` at the end.
 pub(crate) async fn fill<'a, T>(
     size: usize,

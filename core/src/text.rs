@@ -2,6 +2,8 @@
 
 mod facets;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -46,11 +48,33 @@ pub enum Kind {
     Prose,
 }
 
+/// A text as it is stored: lines end with `\n`, whether they came with that, with `\r\n` or with `\r`, and a byte order mark at the
+/// beginning is gone. Facets refer to this text.
+pub fn tidy(text: &str) -> Cow<'_, str> {
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    if text.contains('\r') {
+        Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// [`tidy`] of a text that is owned.
+pub fn tidied(text: String) -> String {
+    match tidy(&text) {
+        Cow::Borrowed(tidy) if tidy.len() == text.len() => text,
+        tidy => tidy.into_owned(),
+    }
+}
+
 /// Checks a text of `min_chars..=max_chars` characters (of a person's counting) and at most `max_bytes` of UTF-8. INVALID_FIELD `field`.
 ///
-/// The bound in bytes comes first, so that an oversized text costs nothing. A text that is not empty must show something.
+/// It is the [`tidy`] text that counts. The bound in bytes comes first, so that an oversized text costs next to nothing. A text that is not
+/// empty must show something.
 pub fn check(field: &str, text: &str, min_chars: usize, max_chars: usize, max_bytes: usize, kind: Kind) -> Result<()> {
     let refuse = |description: String| Err(Error::field(field, description));
+    let text = tidy(text);
+    let text = text.as_ref();
     if text.len() > max_bytes {
         return refuse(format!(
             "has {} bytes; at most {max_bytes} are allowed ({max_chars} characters)",
@@ -233,9 +257,27 @@ mod tests {
     #[test]
     fn prose_has_lines_and_nothing_worse() {
         assert!(prose("a\n\tb") && prose("a\u{202E}b"));
-        for bad in ["a\0b", "a\rb", "a\u{8}b", "a\u{1b}b", "a\u{9f}b"] {
+        for bad in ["a\0b", "a\u{8}b", "a\u{1b}b", "a\u{9f}b"] {
             assert!(!prose(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn lines_end_in_one_way() {
+        for (written, stored) in [
+            ("a\r\nb\r\n", "a\nb\n"),
+            ("a\rb\n\rc", "a\nb\n\nc"),
+            ("\u{FEFF}a", "a"),
+            ("a\u{FEFF}b", "a\u{FEFF}b"),
+            ("a\nb", "a\nb"),
+            ("", ""),
+        ] {
+            assert_eq!(tidy(written), stored, "{written:?}");
+            assert_eq!(tidied(written.to_owned()), stored, "{written:?}");
+        }
+        assert!(prose("a\r\nb") && prose("a\rb") && line("\u{FEFF}a"));
+        assert!(!line("a\r\nb") && !line("\u{FEFF}"));
+        assert!(prose("1\r\n2\r\n3\r\n4\r\n5\r\n"), "a line break is one character");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Home timelines: select, merge, hydrate, filter, page.
 
+mod deep;
 mod home;
 mod marker;
 mod merge;

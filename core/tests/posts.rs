@@ -5,8 +5,9 @@ mod world;
 
 use social_core::cursor::PageRequest;
 use social_core::graph::EdgeKind;
-use social_core::posts::{self, UserPostsFilter, Visibility};
+use social_core::posts::{self, PostPatch, UserPostsFilter, Visibility};
 use social_core::request::Viewer;
+use social_core::text::FacetKind;
 use social_core::{PostId, Reason, Result, fanout};
 use world::{Person, World, request_id};
 
@@ -28,6 +29,29 @@ async fn delete(world: &World, author: &Person, post: PostId) {
     posts::delete(&world.backend, &author.caller, post, None, &request_id())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn lines_of_every_kind_are_stored_as_one() {
+    let world = World::new();
+    let ann = world.user("ann").await;
+    let id = world.post(&ann, "\u{FEFF}one\r\n#two\rthree").await;
+    let stored = world.backend.store.posts(&[id]).await.unwrap().remove(0).unwrap();
+    assert_eq!(stored.content, "one\n#two\nthree");
+    assert_eq!(
+        (stored.facets[0].start, stored.facets[0].end),
+        (4, 8),
+        "of the stored text"
+    );
+    assert_eq!(stored.facets[0].kind, FacetKind::Hashtag("two".into()));
+    let patch = PostPatch {
+        content: Some("one\n#two\r\nthree".into()),
+        ..PostPatch::default()
+    };
+    let edited = posts::update(&world.backend, &ann.caller, id, patch, None, &request_id())
+        .await
+        .unwrap();
+    assert_eq!(edited.view.post.version, stored.version, "nothing was changed");
 }
 
 #[tokio::test]

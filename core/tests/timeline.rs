@@ -470,3 +470,45 @@ fn old_post(author: &Person, n: u64) -> PostItem {
         created_at: Some(Time::from_unix_ms(1_500_000_000_000 + n * 1_000)),
     }
 }
+
+/// More posts than are kept ready, of more followees than are merged unbounded, most of them filtered: no page repeats or misses one.
+#[tokio::test]
+async fn deep_pages_of_a_viewer_of_many_are_whole() {
+    let world = World::new();
+    let ann = world.user("ann").await;
+    let authors = world.users(social_core::limits::DEEP_READ_FOLLOWEES + 5).await;
+    for author in &authors {
+        world.follow(&ann, author).await;
+    }
+    let mut expected = Vec::new();
+    for author in authors.iter().cycle().take(social_core::limits::TIMELINE_ENTRIES + 400) {
+        let post = match expected.last() {
+            Some(target) if expected.len() % 100 != 1 && author.id.0 % 3 != 0 => {
+                let reply = world.publish(author, "reply", Visibility::Public, Some(*target)).await;
+                reply.unwrap();
+                continue;
+            }
+            _ => world.post(author, "post").await,
+        };
+        expected.push(post);
+    }
+    while !world.pending().await.is_empty() {
+        world.settle().await;
+    }
+    expected.reverse();
+    let mut found = Vec::new();
+    let mut token = String::new();
+    loop {
+        let request = HomeRequest {
+            exclude_replies: true,
+            ..page(7, &token)
+        };
+        let page = world.home_page(&ann, request).await;
+        found.extend(ids(&page));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, expected);
+}

@@ -50,7 +50,8 @@ pub async fn seed(server: &Server) -> Result<(), Error> {
 /// What to tell whoever started dev mode: logins, and commands worth trying.
 #[must_use]
 pub fn welcome(bound: &Bound) -> String {
-    let ctl = "cargo run --release -q -p socialctl --";
+    // Not `-q`: the first one compiles, and would be silent for minutes.
+    let ctl = "cargo run --release -p socialctl --";
     let endpoint = bound.endpoint().unwrap_or_default();
     // Clients look for a server at its default address by themselves.
     let elsewhere = match bound.address() == Some(Config::default().listen) {
@@ -69,7 +70,7 @@ pub fn welcome(bound: &Bound) -> String {
         ),
         format!("  logins       ada and grace, password {PASSWORD}"),
         String::new(),
-        "Worth trying in a second terminal:".to_owned(),
+        "Worth trying in a second terminal (the first one compiles: minutes, the first time):".to_owned(),
         String::new(),
         format!("{elsewhere}  SOCIALCTL_PASSWORD={PASSWORD} {ctl} auth login ada"),
         format!("  {ctl} timeline home"),

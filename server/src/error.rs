@@ -27,6 +27,15 @@ pub enum Error {
     /// The keys that tokens are signed with cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// A data folder that was used before has lost its keys.
+    #[error("{keys} holds no keys, but {dir} was used before: restore them from a backup; or, to end all sessions on purpose, run \
+             `social-server rotate-keys` on this folder, which makes new ones, and start again", keys = keys.display(), dir = dir.display())]
+    KeysLost {
+        /// Where the keys should be.
+        keys: PathBuf,
+        /// The data folder.
+        dir: PathBuf,
+    },
     /// The operators' token cannot be used.
     #[error(transparent)]
     AdminToken(#[from] TokenError),

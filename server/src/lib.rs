@@ -56,14 +56,20 @@ const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// How long a process of a cluster trusts what it knows of a session, which any other may end.
 const SESSION_TRUST: Duration = Duration::from_secs(1);
 
+/// Whether a server has started on the data folder before.
+fn was_used(config: &Config) -> bool {
+    config.data_dir.join("FORMAT").is_file()
+}
+
 /// Adds a signing key to the keys of a platform, whether a server runs on it or not. Tokens signed before stay valid until they expire.
+/// A data folder that lost its keys gets new ones, and all of its sessions are over.
 ///
 /// # Errors
 /// When there are no keys yet, or they cannot be used.
 pub fn rotate_keys(config: &Config) -> Result<(), Error> {
     let dir = config.keys_dir();
     match config.store {
-        Store::Embedded if !config.data_dir.join("FORMAT").is_file() => {
+        Store::Embedded if !was_used(config) => {
             return Err(Error::NoDataFolder {
                 dir: config.data_dir.clone(),
             });
@@ -104,8 +110,15 @@ struct Access {
 
 impl Access {
     /// Opens keys and the admin token, and makes what is missing.
-    fn open(config: &Config, clock: Clock) -> Result<Self, Error> {
+    fn open(config: &Config, had_data: bool, clock: Clock) -> Result<Self, Error> {
         make_folder(&config.data_dir)?;
+        // New keys in place of lost ones would end all sessions without a word.
+        if had_data && Keys::are_missing(&config.keys_dir())? {
+            return Err(Error::KeysLost {
+                keys: config.keys_dir(),
+                dir: config.data_dir.clone(),
+            });
+        }
         let users = match config.has(Role::Api) {
             true => Some(Arc::new(auth(config, clock)?)),
             false => None,
@@ -153,9 +166,10 @@ impl Server {
         let admin_tls = Secured::open("admin.tls", &config.admin.tls)?;
         let admin = Reserved::open("admin.listen", config.admin.listen, admin_tls)?;
         let clock = Clock::system();
+        let had_data = config.store == Store::Embedded && was_used(&config);
         let store = social_store::open(store_config(&config, clock.clone())?).await?;
         // Then what is in the folder, which an embedded store has locked: it is ours alone.
-        let access = match Access::open(&config, clock) {
+        let access = match Access::open(&config, had_data, clock) {
             Ok(access) => access,
             Err(error) => {
                 close(store).await;
@@ -417,10 +431,15 @@ fn store_config(config: &Config, clock: Clock) -> Result<social_store::Config, E
 
 /// Closes the store, which may wait for its disk; whether that went well.
 async fn close(store: Opened) -> bool {
+    let began = Instant::now();
     let runtime = tokio::runtime::Handle::current();
     let closing = tokio::task::spawn_blocking(move || runtime.block_on(store.close()));
     match timeout(CLOSE_TIME, closing).await {
-        Ok(Ok(Ok(()))) => true,
+        Ok(Ok(Ok(()))) => {
+            let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(took_ms, "store closed");
+            true
+        }
         Ok(Ok(Err(error))) => {
             tracing::error!(%error, "the store could not be closed");
             false

@@ -147,6 +147,40 @@ fn keys_are_added_to_a_data_folder_only() {
 }
 
 #[test]
+fn lost_keys_are_not_replaced_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = process::write_config(folder.path(), |_| {});
+    let keys = folder.path().join("data/keys");
+    let start = || process::run(process::command().arg("--config").arg(&config));
+    Process::start(&config).kill();
+    let kept = folder.path().join("kept");
+    std::fs::rename(&keys, &kept).unwrap();
+    assert_refuses(&start(), 1, &[&keys.display().to_string(), "restore", "rotate-keys"]);
+    assert!(!keys.exists(), "nothing is made");
+    std::fs::create_dir(&keys).unwrap();
+    assert_refuses(&start(), 1, &["rotate-keys"]);
+    std::fs::remove_dir(&keys).unwrap();
+    std::fs::rename(&kept, &keys).unwrap();
+    Process::start(&config).kill();
+    // On purpose, it is one command.
+    std::fs::remove_dir_all(&keys).unwrap();
+    let rotated = process::run(process::command().arg("--config").arg(&config).arg("rotate-keys"));
+    assert!(rotated.status.success(), "{rotated:?}");
+    Process::start(&config);
+}
+
+#[test]
+fn a_usage_line_names_no_option_that_a_variable_set() {
+    let mut command = process::command();
+    let exited = process::run(command.env("SOCIAL_WORKERS", "2").args(["dev", "--nonsense"]));
+    assert_eq!(exited.status.code(), Some(2), "{exited:?}");
+    assert!(
+        exited.stderr.contains("Usage: social-server dev [OPTIONS]") && !exited.stderr.contains("--workers"),
+        "{exited:?}"
+    );
+}
+
+#[test]
 fn a_folder_of_a_newer_format_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let config = process::write_config(folder.path(), |_| {});

@@ -10,6 +10,7 @@ use social_sdk::{AdminClient, Import, Importable, Reason, Uuid, v1};
 use super::show::Imported;
 use crate::app::App;
 use crate::failure::{Exit, Failure, Result};
+use crate::output::Facts;
 use crate::progress;
 use lines::{FollowLine, Line, Lines, PostLine, UserLine};
 
@@ -83,6 +84,9 @@ where
 {
     // All lines are looked at before the first is sent: half an import is worse than none.
     let checked = lines::check::<L>(&file.file)?;
+    if checked.lines == 0 {
+        return nothing(app, what);
+    }
     let id = file.import_id.unwrap_or(checked.id);
     let bar = progress::bar(&app.output, what, checked.lines);
     let told = bar.clone();
@@ -99,6 +103,17 @@ where
     let imported = Imported { progress, lines };
     app.output.item(&imported)?;
     rejected(&imported.progress)
+}
+
+/// Says that a file holds no items. The server is not asked: it knows no import without any.
+fn nothing(app: &App, what: &str) -> Result<()> {
+    app.output.item(
+        &Facts::new(what)
+            .with("kind", what)
+            .with("imported", 0)
+            .with("rejected", 0),
+    )?;
+    app.output.note("the file holds no items")
 }
 
 fn go_on(error: &social_sdk::Error, id: Uuid) -> Failure {

@@ -16,7 +16,7 @@ use crate::watch::{Until, note_connected, note_reconnecting, reconnecting_json};
 pub(super) async fn run(app: &App, post: PostId, until: Until) -> Result<()> {
     let events = app.client()?.posts().subscribe(post);
     until
-        .follow(events, |event| {
+        .follow(app, events, |event| {
             print(app, &event)?;
             Ok(!matches!(
                 event,

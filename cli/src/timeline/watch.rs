@@ -38,7 +38,7 @@ pub(super) async fn run(app: &App, args: Watch) -> Result<()> {
         print(app, &event)?;
         Ok(matches!(event, HomeEvent::Added { .. }))
     };
-    args.until.follow(subscription.stream(), print_event).await
+    args.until.follow(app, subscription.stream(), print_event).await
 }
 
 fn print(app: &App, event: &HomeEvent) -> Result<()> {

@@ -119,6 +119,14 @@ impl Keys {
         })
     }
 
+    /// Whether a folder holds no keys at all: it is not there, or neither a signing key nor what refresh tokens are sealed with is in it.
+    pub fn are_missing(folder: &Path) -> Result<bool, KeyError> {
+        if !folder.exists() {
+            return Ok(true);
+        }
+        Ok(!folder.join(SEAL_FILE).exists() && signing_files(folder)?.is_empty())
+    }
+
     /// Keys that are gone with the process: for tests.
     pub fn in_memory(now: Time) -> Self {
         let keys = Key::from_pem(new_pem().as_bytes(), now).into_iter().collect();

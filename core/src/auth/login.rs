@@ -64,8 +64,9 @@ impl Auth {
         let display_name = if display_name.is_empty() {
             handle.to_string()
         } else {
-            display_name
+            text::tidied(display_name)
         };
+        let (bio, device) = (text::tidied(bio), text::tidied(device));
         text::display_name("display_name", &display_name)?;
         text::bio("bio", &bio)?;
         text::device("device_name", &device)?;

@@ -25,6 +25,7 @@ pub async fn create(
     request_id: &str,
 ) -> Result<CommentView> {
     let author = caller.user()?;
+    let content = text::tidied(content);
     let place = (post.0.to_le_bytes(), optional(parent.map(|parent| parent.0)));
     let request = RequestKey::new(
         caller,
@@ -92,6 +93,7 @@ pub async fn update(
     request_id: &str,
 ) -> Result<CommentView> {
     let author = caller.user()?;
+    let content = text::tidied(content);
     let request = RequestKey::new(
         caller,
         "UpdateComment",

@@ -99,11 +99,12 @@ fn new_user(item: UserItem, now: Time) -> Result<NewUser> {
     let display_name = if item.display_name.is_empty() {
         handle.as_str().to_owned()
     } else {
-        item.display_name
+        text::tidied(item.display_name)
     };
+    let bio = text::tidied(item.bio);
     text::display_name("display_name", &display_name)?;
-    if !item.bio.is_empty() {
-        text::bio("bio", &item.bio)?;
+    if !bio.is_empty() {
+        text::bio("bio", &bio)?;
     }
     let password = match item.password_hash.as_str() {
         "" => None,
@@ -113,7 +114,7 @@ fn new_user(item: UserItem, now: Time) -> Result<NewUser> {
     Ok(NewUser {
         handle,
         display_name,
-        bio: item.bio,
+        bio,
         password,
         created_at,
     })
@@ -144,15 +145,16 @@ pub async fn posts(backend: &Backend, import: Uuid, offset: u64, items: Vec<Post
 
 async fn new_post(backend: &Backend, item: PostItem, directory: &Directory, now: Time) -> Result<ImportPost> {
     let author = directory.find("author", &item.author?)?;
-    text::post_content("content", &item.content)?;
-    if !item.title.is_empty() {
-        text::post_title("title", &item.title)?;
+    let (content, title) = (text::tidied(item.content), text::tidied(item.title));
+    text::post_content("content", &content)?;
+    if !title.is_empty() {
+        text::post_title("title", &title)?;
     }
     Ok(ImportPost {
         author,
-        facets: text::facets(backend.store.as_ref(), &item.content).await?,
-        title: (!item.title.is_empty()).then_some(item.title),
-        content: item.content,
+        facets: text::facets(backend.store.as_ref(), &content).await?,
+        title: (!title.is_empty()).then_some(title),
+        content,
         visibility: item.visibility?,
         in_reply_to: item.in_reply_to?,
         created_at: past(item.created_at, now)?,

@@ -52,6 +52,11 @@ pub struct Published {
 /// INVALID_FIELD, POST_NOT_FOUND where `in_reply_to` is not visible, BLOCKED where a mentioned user is apart by a block.
 pub async fn create(backend: &Backend, caller: &Caller, new: NewPost, request_id: &str) -> Result<Published> {
     let author = caller.user()?;
+    let new = NewPost {
+        content: text::tidied(new.content),
+        title: text::tidied(new.title),
+        ..new
+    };
     let request = RequestKey::new(
         caller,
         "CreatePost",
@@ -128,6 +133,11 @@ pub async fn update(
     request_id: &str,
 ) -> Result<Published> {
     let author = caller.user()?;
+    let patch = PostPatch {
+        title: patch.title.map(text::tidied),
+        content: patch.content.map(text::tidied),
+        ..patch
+    };
     let request = update_key(caller, id, &patch, expected_version, request_id)?;
     let before = own(backend, caller, id).await?;
     let replayed = backend.store.was_committed(request).await?;

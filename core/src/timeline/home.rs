@@ -104,7 +104,7 @@ impl Walk<'_> {
     async fn everything(&self, before: Option<PostId>) -> Result<Turned> {
         let look = |before: Option<u64>, wanted| {
             async move {
-                let ids = self.reader.stretch(before.map(PostId), wanted).await?;
+                let ids = self.reader.round(before.map(PostId), wanted).await?;
                 self.round(&ids).await
             }
             .boxed()

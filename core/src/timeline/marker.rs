@@ -55,7 +55,7 @@ pub async fn set_marker(
     if post > backend.store.horizon().await?.visible {
         return Err(Error::field(
             "last_read_post_id",
-            "must be a post that exists: there is none as new as this",
+            "must not be newer than the newest post of all: give the id of the newest post that was read",
         ));
     }
     backend.store.set_marker(user, post, expected_version).await

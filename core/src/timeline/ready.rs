@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::merge;
+use super::{deep, merge};
 use crate::backend::{Backend, Filled, Horizon, Position, Since};
 use crate::cursor::Cursor;
 use crate::error::Result;
@@ -75,8 +75,15 @@ impl<'a> Reader<'a> {
 
     /// The newest `limit` entries below `before`, from the ready timeline, the pulled authors and, below what is ready, from truth.
     pub(super) async fn stretch(&self, before: Option<PostId>, limit: usize) -> Result<Vec<PostId>> {
+        let mut posts = self.round(before, limit).await?;
+        posts.truncate(limit);
+        Ok(posts)
+    }
+
+    /// [`stretch`](Self::stretch) for who can use more than `limit` entries: there are more where they come at next to no cost.
+    pub(super) async fn round(&self, before: Option<PostId>, limit: usize) -> Result<Vec<PostId>> {
         let Some(slice) = self.backend.timelines.read(self.viewer, before, limit).await? else {
-            return merge::newest(self.backend, self.viewer, &self.following, before, limit).await;
+            return self.merged(before, limit).await;
         };
         let is_full = slice.posts.len() == limit;
         let from = if is_full {
@@ -89,21 +96,23 @@ impl<'a> Reader<'a> {
             posts.extend(merge::pulled(self.backend, &self.pulled, before, from, limit).await?);
             posts = merge::newest_first(posts);
         }
+        posts.truncate(limit);
         if posts.len() < limit && from > PostId(0) {
             let below = before.map_or(from, |before| before.min(from));
-            posts.extend(
-                merge::newest(
-                    self.backend,
-                    self.viewer,
-                    &self.following,
-                    Some(below),
-                    limit - posts.len(),
-                )
-                .await?,
-            );
+            posts.extend(self.merged(Some(below), limit - posts.len()).await?);
         }
-        posts.truncate(limit);
         Ok(posts)
+    }
+
+    /// `wanted` entries below `before` merged from truth, or more. Where the viewer follows many, the cost lies in asking each of them once,
+    /// whatever is wanted: so it is twice of that, lest a page of which readers filter some needs a second merge, and it waits for its turn.
+    async fn merged(&self, before: Option<PostId>, wanted: usize) -> Result<Vec<PostId>> {
+        let newest = |limit| merge::newest(self.backend, self.viewer, &self.following, before, limit);
+        if self.following.followees.len() < limits::DEEP_READ_FOLLOWEES {
+            return newest(wanted).await;
+        }
+        let _turn = deep::begin(self.viewer).await?;
+        newest(wanted * 2).await
     }
 
     /// What became visible after a cursor, at most [`limits::TIMELINE_ENTRIES`].

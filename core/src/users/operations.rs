@@ -86,6 +86,10 @@ pub async fn update_profile(
     request_id: &str,
 ) -> Result<UserView> {
     let user = caller.user()?;
+    let edit = ProfileEdit {
+        display_name: edit.display_name.map(text::tidied),
+        bio: edit.bio.map(text::tidied),
+    };
     let content = fingerprint(&edit, expected_version);
     let content: Vec<&[u8]> = content.iter().map(Vec::as_slice).collect();
     let request = RequestKey::new(caller, "UpdateProfile", request_id, &content)?;

@@ -31,12 +31,20 @@ pub(crate) async fn run(
     let import_id: Uuid = import_id.parse()?;
 
     // Lines are read as they are needed, so that the file may be of any size.
-    let lines = BufReader::new(File::open(path)?).lines().map_while(Result::ok);
+    let mut broken = None;
+    let lines = BufReader::new(File::open(path)?)
+        .lines()
+        .zip(1..)
+        .map_while(|(line, number)| line.map_err(|error| broken = Some((number, error))).ok());
     let done = admin
         .import_users(import_id)
         .on_progress(|progress| eprintln!("{} in, {} rejected", progress.imported, progress.rejected))
         .run(stream::iter(lines.map(|line| user(&line))))
         .await?;
+    // A line that cannot be read ended the import: what stands above it is in, and running it again goes on behind that.
+    if let Some((number, error)) = broken {
+        return Err(format!("{path}, line {number}: {error}; {} items are in", done.imported).into());
+    }
     for rejection in &done.rejections {
         println!("line {}: {} {}", rejection.index + 1, rejection.reason, rejection.field);
     }

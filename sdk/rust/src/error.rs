@@ -405,6 +405,10 @@ impl fmt::Display for Error {
             write!(f, " [{}]", inner.reason_name)?;
         }
         for violation in &inner.field_violations {
+            // The message tells a single one already.
+            if inner.message == format!("{}: {}", violation.field, violation.description) {
+                continue;
+            }
             write!(f, "; {}: {}", violation.field, violation.description)?;
         }
         for violation in &inner.quota_violations {

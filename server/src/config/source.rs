@@ -38,7 +38,7 @@ pub struct Invocation {
 /// # Errors
 /// When a value cannot be read or used, or a variable `SOCIAL_*` is no setting. What clap itself refuses (an unknown flag) it reports and exits with 2.
 pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Error> {
-    let matches = command().get_matches_from(args);
+    let matches = read(args.into_iter().collect());
     variables::check(std::env::vars_os())?;
     let mode = match matches.subcommand_name() {
         Some("dev") => Mode::Dev,
@@ -133,6 +133,24 @@ fn argument(setting: &'static Setting) -> Arg {
     }
 }
 
+/// Reads a command line, or reports what is wrong with it and exits. The usage line that it then prints tells what the command takes: clap's
+/// own names each option that was set, and those that variables set look as if they had to be typed.
+fn read(args: Vec<OsString>) -> ArgMatches {
+    command().try_get_matches_from(args.clone()).unwrap_or_else(|_| {
+        let mut command = command();
+        command.build();
+        fix_usage(&mut command);
+        command.get_matches_from(args)
+    })
+}
+
+fn fix_usage(command: &mut Command) {
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    *command = std::mem::take(command).override_usage(usage);
+    command.get_subcommands_mut().for_each(fix_usage);
+}
+
 fn overrides(matches: &ArgMatches) -> Vec<Override> {
     let given = |setting: &'static Setting| {
         let flag = setting.flag();
@@ -156,7 +174,7 @@ fn load(defaults: &Config, file: Option<&Path>, overrides: &[Override]) -> Resul
     }
     let config: Config = table
         .try_into()
-        .map_err(|error: toml::de::Error| Error::Unusable(vec![error.message().to_owned()]))?;
+        .map_err(|error: toml::de::Error| Error::Unusable(vec![plain(error.message())]))?;
     config.validate()?;
     Ok(config)
 }
@@ -169,7 +187,7 @@ fn read_file(path: &Path) -> Result<Table, Error> {
     })?;
     let wrong = |error: toml::de::Error| Error::File {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason: plain(&error.to_string()),
     };
     let table: Table = text.parse().map_err(wrong)?;
     toml::from_str::<Config>(&text).map_err(wrong)?;
@@ -200,8 +218,31 @@ fn apply(table: &mut Table, given: &Override) -> Result<(), Error> {
     table
         .clone()
         .try_into::<Config>()
-        .map_err(|error| refused(error.message().to_owned()))?;
+        .map_err(|error| refused(plain(error.message())))?;
     Ok(())
+}
+
+/// A parser's message in words of operators: it names types of this program.
+fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 9] = [
+        ("usize", "a whole number, 0 or greater"),
+        ("u64", "a whole number, 0 or greater"),
+        ("u32", "a whole number from 0 to 4294967295"),
+        ("u16", "a whole number from 0 to 65535"),
+        ("u8", "a whole number from 0 to 255"),
+        ("i64", "a whole number"),
+        ("f64", "a number"),
+        ("a sequence", "a list, as in [\"a\", \"b\"]"),
+        ("a map", "a section"),
+    ];
+    let (what, expected) = match message.split_once(", expected ") {
+        Some(parts) => parts,
+        None => return message.to_owned(),
+    };
+    let (expected, rest) = expected.split_at(expected.find('\n').unwrap_or(expected.len()));
+    let word = WORDS.iter().find(|(type_name, _)| *type_name == expected);
+    let expected = word.map_or(expected, |(_, word)| word);
+    format!("{what}, expected {expected}{rest}")
 }
 
 fn parse(kind: Kind, text: &str) -> Result<Value, String> {
@@ -330,6 +371,9 @@ mod tests {
             ("listen = \"here\"\n", "line 1"),
             ("[telemetry]\nformat = \"xml\"\n", "line 2"),
             ("listen = ", "line 1"),
+            ("workers = \"many\"\n", "expected a whole number, 0 or greater"),
+            ("workers = -1\n", "expected a whole number, 0 or greater"),
+            ("cors_origins = 1\n", "expected a list"),
         ];
         for (text, expected) in cases {
             let file = file(text);

@@ -1,5 +1,6 @@
 //! The only place where an error of the domain becomes a gRPC status, with its `google.rpc` details.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use social_core::limits;
@@ -138,7 +139,21 @@ fn build(code: Code, reason: ErrorReason, error: &Error) -> Status {
     if let Some(quota) = &error.quota {
         details.add_quota_failure_violation(cut(&quota.subject), cut(&quota.description));
     }
-    Status::with_error_details(code, cut(&error.message), details)
+    Status::with_error_details(code, cut(&message(error)), details)
+}
+
+/// What people read. Tools that show nothing but this have to tell which field is at fault.
+fn message(error: &Error) -> Cow<'_, str> {
+    match error.violations.as_slice() {
+        [first, rest @ ..] if error.reason == Reason::InvalidField => {
+            let more = match rest.len() {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            Cow::Owned(format!("{}: {}{more}", first.field, first.description))
+        }
+        _ => Cow::Borrowed(&error.message),
+    }
 }
 
 /// The text, cut at a character where it is long: part of it may be a client's own.
@@ -216,6 +231,20 @@ mod tests {
         assert_eq!(details.bad_request().unwrap().field_violations[0].field, "post.content");
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(2)));
         assert_eq!(details.quota_failure().unwrap().violations[0].subject, "user:1");
+    }
+
+    #[test]
+    fn the_message_names_the_first_field_at_fault() {
+        let one = Error::field("post.content", "is empty");
+        assert_eq!(status(one.clone()).message(), "post.content: is empty");
+        let more = one.violation("title", "is long").violation("etag", "is none");
+        assert_eq!(status(more).message(), "post.content: is empty (and 2 more)");
+        let taken = status(Error::handle_taken());
+        assert_eq!(
+            taken.message(),
+            "this handle is taken",
+            "other reasons speak for themselves"
+        );
     }
 
     #[test]

@@ -273,10 +273,19 @@ impl<L: Line> Lines<L> {
 /// Lines with their numbers, from 1; empty ones are left out.
 fn numbered(path: &Path) -> Result<impl Iterator<Item = Result<(usize, String)>> + Send + use<>> {
     let file = fs::File::open(path).map_err(|error| Failure::file("read", path, &error))?;
+    let is_folder = file.metadata().is_ok_and(|metadata| metadata.is_dir());
+    if is_folder {
+        return Err(Failure::usage(format!(
+            "{} is a folder; name a file of JSON lines",
+            path.display()
+        )));
+    }
     let mut reader = BufReader::new(file);
     let path = path.to_owned();
     let lines = std::iter::from_fn(move || read_line(&mut reader).transpose()).zip(1..);
     let named = lines.map(move |(line, number)| match line {
+        // What some editors write in front of a file is no part of its first line.
+        Ok(text) if number == 1 => Ok((number, text.trim_start_matches('\u{FEFF}').to_owned())),
         Ok(text) => Ok((number, text)),
         Err(error) => Err(Failure::usage(format!("{}, line {number}: {error}", path.display()))),
     });
@@ -331,6 +340,20 @@ mod tests {
         assert_eq!(
             items[1].author,
             Some(v1::import_post::Author::AuthorId("2q3k5v7x9z1aa".into()))
+        );
+    }
+
+    #[test]
+    fn a_mark_in_front_of_the_file_is_passed_over_and_a_folder_refused() {
+        let (marked, plain) = (file("\u{FEFF}{\"handle\":\"ada\"}\r\n"), file("{\"handle\":\"ada\"}\n"));
+        let id = |file: &tempfile::NamedTempFile| check::<UserLine>(file.path()).expect("fine").id;
+        assert_eq!(id(&marked), id(&plain));
+        assert_eq!(Lines::<UserLine>::open(marked.path()).expect("open").count(), 1);
+        let folder = tempfile::tempdir().expect("a folder");
+        let failure = check::<UserLine>(folder.path()).expect_err("refused");
+        assert!(
+            failure.exit() == Exit::Usage && failure.to_string().contains("is a folder"),
+            "{failure}"
         );
     }
 

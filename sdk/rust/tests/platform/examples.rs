@@ -52,6 +52,13 @@ async fn import_and_export_fit_together() {
         "Cat C."
     );
 
+    // A line that is no text ends it, and is told.
+    std::fs::write(&people, b"dan\tDan D.\t\n\xff\n").unwrap();
+    let id = Uuid::new_v4().to_string();
+    let run = import::run(&text(&token), &id, &text(&people), &house.admin_endpoint).await;
+    let error = run.expect_err("told").to_string();
+    assert!(error.contains("line 2") && error.contains("1 items are in"), "{error}");
+
     let fan = house.person("fan").await;
     fan.follow(&ann).await;
     let followers = house.path("followers.tsv");

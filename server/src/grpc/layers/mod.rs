@@ -30,6 +30,7 @@ use std::task::{Context, Poll};
 use futures::FutureExt as _;
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, Method, Request, Response, Version};
+use http_body_util::BodyExt as _;
 use social_core::error::Result;
 use social_core::request::{Caller, Viewer};
 use social_core::{Error, limits};
@@ -95,8 +96,33 @@ impl Service<Request<Body>> for Stack {
         if is_native(&request) {
             return self.gate.call(request);
         }
+        let request = if is_text(&request) {
+            request.map(without_whitespace)
+        } else {
+            request
+        };
         Box::pin(Cors::clone(&self.web).oneshot(request))
     }
+}
+
+/// Whether the body is grpc-web in base64.
+fn is_text(request: &Request<Body>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc-web-text"))
+}
+
+/// The body without the line breaks that tools put between and behind base64.
+fn without_whitespace(body: Body) -> Body {
+    Body::new(body.map_frame(|frame| {
+        frame.map_data(|data| match data.iter().any(u8::is_ascii_whitespace) {
+            true => data
+                .iter()
+                .copied()
+                .filter(|byte| !byte.is_ascii_whitespace())
+                .collect(),
+            false => data,
+        })
+    }))
 }
 
 /// Whether a call is gRPC over HTTP/2 and from no web page: those always tell their origin.
