@@ -35,6 +35,7 @@ const OVER: i8 = 0;
 
 statements!(Statements {
     dead_letters: Read "SELECT event, state FROM dead_letters WHERE part = 0",
+    dead_letter_stamp: Read "SELECT WRITETIME(state) FROM dead_letters WHERE part = 0 AND event = ?",
     end_dead_letter: Write "INSERT INTO dead_letters (part, event, state) VALUES (0, ?, ?) USING TIMESTAMP ? AND TTL 3600",
     set_dead_letter: Write "INSERT INTO dead_letters (part, event, state) VALUES (0, ?, ?) USING TIMESTAMP ?",
 });
@@ -333,13 +334,20 @@ impl Truth {
     }
 
     async fn end_dead_letter(&self, id: EventId) -> Result<()> {
-        let values = (id.0 as i64, OVER, self.ids.stamp());
+        let values = (id.0 as i64, OVER, self.dead_letter_stamp(id).await?);
         self.db.run(&self.events.statements.end_dead_letter, values).await
     }
 
     async fn set_dead_letter(&self, id: EventId, state: i8) -> Result<()> {
-        let values = (id.0 as i64, state, self.ids.stamp());
+        let values = (id.0 as i64, state, self.dead_letter_stamp(id).await?);
         self.db.run(&self.events.statements.set_dead_letter, values).await
+    }
+
+    /// Above that of the row as it is: a process with a faster clock may have written it.
+    async fn dead_letter_stamp(&self, id: EventId) -> Result<i64> {
+        let statement = &self.events.statements.dead_letter_stamp;
+        let row: Option<(Option<i64>,)> = self.db.row(statement, (id.0 as i64,)).await?;
+        Ok(self.ids.stamp_after(row.and_then(|(stamp,)| stamp).unwrap_or(0)))
     }
 
     /// Listed dead letters whose events are open: replayed and not done, or not marked yet as dead. Those that are done are noted as over.
@@ -388,9 +396,9 @@ impl Truth {
         Ok(filed.filter(|filed| filed.stage.is_open() && filed.filing.payload.is_some()))
     }
 
-    /// Behind the mark that says that the event's rows are written.
+    /// Behind every mark of the event, also where a process with a faster clock set it.
     fn stamp_after(&self, filed: &Filed) -> i64 {
-        self.ids.stamp_after(filed.filing.stamp + 1)
+        self.ids.stamp_after(filed.marked_at.max(filed.filing.stamp + 1))
     }
 }
 

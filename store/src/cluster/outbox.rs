@@ -93,6 +93,8 @@ pub(super) struct Filed {
     pub(super) attempts: u32,
     pub(super) last_error: Option<String>,
     pub(super) finished_at: Option<Time>,
+    /// The write timestamp of its stage; 0 before it had any.
+    pub(super) marked_at: i64,
 }
 
 impl Filed {
@@ -123,7 +125,7 @@ statements!(Statements {
     name_minute: Write "INSERT INTO outbox_minutes (shard, minute) VALUES (?, ?)",
     minutes: Read "SELECT minute FROM outbox_minutes WHERE shard = ? AND minute >= ?",
     file: Write "INSERT INTO outbox (shard, minute, event, body) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
-    find: Read "SELECT event, body, stage, progress, attempts, last_error, finished_at FROM outbox WHERE shard = ? AND minute = ? AND event = ?",
+    find: Read "SELECT event, body, stage, progress, attempts, last_error, finished_at, WRITETIME(stage) FROM outbox WHERE shard = ? AND minute = ? AND event = ?",
     stages: Read "SELECT event, stage FROM outbox WHERE shard = ? AND minute = ? AND event > ?",
     set_stage: Write "UPDATE outbox USING TIMESTAMP ? SET stage = ?, finished_at = ? WHERE shard = ? AND minute = ? AND event = ?",
     set_progress: Write "UPDATE outbox USING TIMESTAMP ? SET progress = ? WHERE shard = ? AND minute = ? AND event = ?",
@@ -140,6 +142,7 @@ type Row = (
     Option<Vec<u8>>,
     Option<i32>,
     Option<String>,
+    Option<i64>,
     Option<i64>,
 );
 
@@ -288,7 +291,7 @@ pub(super) struct Watermark {
 }
 
 fn read(slot: Slot, row: Row) -> Result<Option<Filed>> {
-    let (id, body, stage, progress, attempts, last_error, finished_at) = row;
+    let (id, body, stage, progress, attempts, last_error, finished_at, marked_at) = row;
     // What is left of a row whose first columns have ended.
     let Some(body) = body else { return Ok(None) };
     let filing: Filing = match decode_as(FORMAT, &body) {
@@ -308,6 +311,7 @@ fn read(slot: Slot, row: Row) -> Result<Option<Filed>> {
         progress: progress.unwrap_or_default(),
         attempts: attempts.unwrap_or(0) as u32,
         last_error,
+        marked_at: marked_at.unwrap_or(0),
         finished_at: finished_at.map(|ms| Time::from_unix_ms(ms as u64)),
     }))
 }

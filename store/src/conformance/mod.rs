@@ -73,6 +73,8 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
 pub(crate) const EXCEPTIONS: &[(Kind, &str, &str)] = &[
     (Kind::Cluster, "auth::dead_sessions_are_cleared_away", EXPIRY),
     (Kind::Cluster, "fanout::expiry_is_bounded", EXPIRY),
+    (Kind::Cluster, "graph::following_has_a_bound", TENS_OF_THOUSANDS),
+    (Kind::Cluster, "graph::blocks_and_mutes_have_bounds", TENS_OF_THOUSANDS),
     (
         Kind::Cluster,
         "timeline::reopening_leaves_no_position_valid",
@@ -86,3 +88,5 @@ pub(crate) const EXCEPTIONS: &[(Kind, &str, &str)] = &[
 ];
 
 const EXPIRY: &str = "rows end by the time to live of their tables, by the store's clock and not by steps";
+const TENS_OF_THOUSANDS: &str =
+    "20,000 mutations, each durable on a real store, take minutes; the bound's count has unit tests of its own";

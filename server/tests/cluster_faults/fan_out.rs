@@ -1,0 +1,199 @@
+//! A worker dies in the middle of fan-outs to many, and another takes over.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use prost::Message;
+use social_core::cursor::PageRequest;
+use social_core::request::{Caller, Viewer};
+use social_core::timeline::{self, HomeRequest};
+use social_core::{Backend, SessionId, UserId};
+use social_proto::v1;
+use social_server::config::Role;
+use social_server::{Config, Server};
+
+use crate::check::Found;
+use crate::site::{Site, eventually};
+use crate::support::wire::PACKAGE;
+use crate::support::{Line, Person, Process, request_id};
+
+/// Followers, who all have a timeline; several steps of a fan-out.
+const FOLLOWERS: usize = 3_000;
+/// Posts at once, so that each worker has some.
+const POSTS: usize = 6;
+/// Users and follows of a message of an import.
+const IMPORTED: usize = 1_000;
+/// Timelines at once.
+const AT_ONCE: usize = 32;
+
+pub(crate) async fn worker_killed(site: &mut Site) {
+    let began = Instant::now();
+    let line = site.crowd.line(0);
+    let author = Person::register(&line, "star_author").await;
+    follow_in_numbers(site, &author).await;
+    let reader = Server::open(reader_config(site)).await.unwrap();
+    let backend = reader.backend();
+    let followers = followers(backend, &author).await;
+    assert_eq!(followers.len(), FOLLOWERS);
+    make_timelines(backend, &followers).await;
+    let prepared = began.elapsed();
+
+    let posts = futures::future::join_all((0..POSTS).map(|number| {
+        let (author, line) = (&author, &line);
+        async move { author.post(line, &format!("post {number} to many")).await }
+    }))
+    .await;
+    let victim = site.workers.remove(0);
+    let in_hand = until_half_way(&victim, &posts).await;
+    victim.kill();
+    let killed = Instant::now();
+    let delivered = until_done(&line, &author, &posts).await;
+    let healed = killed.elapsed();
+    let found = found(backend, &followers, &posts).await;
+    println!(
+        "worker killed in a fan-out: operations {POSTS}, acked {}, lost {}, doubled {}, healed in {:.1} s (followers {FOLLOWERS}, prepared in \
+         {:.1} s; fan-outs that it had begun {in_hand}; delivered {delivered:?})",
+        posts.len(),
+        found.lost,
+        found.doubled,
+        healed.as_secs_f64(),
+        prepared.as_secs_f64(),
+    );
+    assert_eq!((found.lost, found.doubled), (0, 0), "lost and doubled");
+    site.settled().await;
+}
+
+/// Imports the followers, and that they follow.
+async fn follow_in_numbers(site: &Site, author: &Person) {
+    let admin = Line::lazily_to(site.apis.member(0).admin_address);
+    let token = site.platform.admin_token("api-1");
+    let handle = |number: usize| format!("fan_{number}");
+    let chunks = || (0..FOLLOWERS).step_by(IMPORTED);
+    let import_id = request_id();
+    let users = chunks().map(|offset| v1::ImportUsersRequest {
+        import_id: import_id.clone(),
+        offset: offset as i64,
+        users: (offset..offset + IMPORTED)
+            .map(|number| v1::ImportUser {
+                handle: handle(number),
+                ..Default::default()
+            })
+            .collect(),
+    });
+    let answer = import(&admin, &token, "ImportUsers", users).await;
+    let answer = v1::ImportUsersResponse::decode(answer.as_slice()).unwrap();
+    assert_eq!(answer.progress.unwrap().imported, FOLLOWERS as i64);
+    let import_id = request_id();
+    let follows = chunks().map(|offset| v1::ImportFollowsRequest {
+        import_id: import_id.clone(),
+        offset: offset as i64,
+        follows: (offset..offset + IMPORTED)
+            .map(|number| v1::ImportFollow {
+                follower: Some(v1::import_follow::Follower::FollowerHandle(handle(number))),
+                followee: Some(v1::import_follow::Followee::FolloweeId(author.id.clone())),
+            })
+            .collect(),
+    });
+    let answer = import(&admin, &token, "ImportFollows", follows).await;
+    let answer = v1::ImportFollowsResponse::decode(answer.as_slice()).unwrap();
+    assert_eq!(answer.progress.unwrap().imported, FOLLOWERS as i64);
+}
+
+async fn import(admin: &Line, token: &str, method: &str, messages: impl Iterator<Item = impl Message>) -> Vec<u8> {
+    let messages = messages.map(|message| message.encode_to_vec()).collect();
+    let path = format!("{PACKAGE}AdminService/{method}");
+    admin.raw(&path, Some(token), messages).await.unwrap()
+}
+
+/// A process that serves nobody: timelines of thousands are read through it, without a login for each.
+fn reader_config(site: &Site) -> Config {
+    let mut own = None;
+    site.platform.command("reader", |config| {
+        config.cluster.roles = vec![Role::Api];
+        own = Some(config.clone());
+    });
+    own.unwrap()
+}
+
+async fn followers(backend: &Backend, author: &Person) -> Vec<UserId> {
+    let author = author.id.parse().unwrap();
+    let mut followers: Vec<UserId> = Vec::new();
+    loop {
+        let after = followers.last().copied();
+        let page = backend.store.fanout_followers(author, after, IMPORTED).await.unwrap();
+        followers.extend(&page);
+        if page.len() < IMPORTED {
+            return followers;
+        }
+    }
+}
+
+/// From now on only fan-out brings anything to their timelines.
+async fn make_timelines(backend: &Backend, followers: &[UserId]) {
+    let made = futures::stream::iter(followers).map(|follower| timeline::rebuild(backend, *follower));
+    let made = made.buffer_unordered(AT_ONCE);
+    made.try_for_each(async |entries| {
+        assert_eq!(entries, 0);
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// Waits until a worker has done a part of some fan-outs, as its log tells; how many.
+async fn until_half_way(worker: &Process, posts: &[v1::CreatePostResponse]) -> usize {
+    eventually("a fan-out to be half done", async || {
+        let log = worker.log();
+        let says = |what: &str, id: &str| log.lines().any(|line| line.contains(what) && line.contains(id));
+        let ids = posts.iter().map(|post| post.fanout_id.as_str());
+        let half_way = ids.filter(|id| says("fan-out step done", id) && !says("fan-out done", id));
+        Some(half_way.count()).filter(|half_way| *half_way > 0)
+    })
+    .await
+}
+
+/// Waits until all fan-outs are done; how many timelines each says it reached.
+async fn until_done(line: &Line, author: &Person, posts: &[v1::CreatePostResponse]) -> Vec<i64> {
+    let mut delivered = Vec::new();
+    for post in posts {
+        let request = v1::GetFanoutStatusRequest {
+            fanout_id: post.fanout_id.clone(),
+        };
+        let status = eventually("a fan-out to be done", async || {
+            let answer = author.call::<v1::GetFanoutStatusResponse>(line, "TimelineService/GetFanoutStatus", &request);
+            let status = answer.await.unwrap();
+            assert_ne!(status.state(), v1::FanoutState::DeadLettered, "{status:?}");
+            (status.state() == v1::FanoutState::Done).then_some(status)
+        })
+        .await;
+        delivered.push(status.delivered);
+    }
+    delivered
+}
+
+/// Reads every follower's home timeline.
+async fn found(backend: &Backend, followers: &[UserId], posts: &[v1::CreatePostResponse]) -> Found {
+    let owed: HashSet<&str> = posts.iter().map(|post| post.fanout_id.as_str()).collect();
+    let homes = futures::stream::iter(followers).map(|follower| async {
+        let caller = Caller {
+            viewer: Viewer::User {
+                id: *follower,
+                session: SessionId(1),
+            },
+            ..Caller::default()
+        };
+        let request = HomeRequest {
+            page: PageRequest { size: 100, token: "" },
+            ..HomeRequest::default()
+        };
+        let page = timeline::home(backend, &caller, request).await.unwrap();
+        assert!(page.next_page_token.is_empty() && !page.rebuilding);
+        let shown: Vec<String> = page.items.iter().map(|view| view.post.id.to_string()).collect();
+        Found::compare(&owed, &shown)
+    });
+    let all = homes.buffer_unordered(AT_ONCE).collect::<Vec<Found>>().await;
+    let mut found = Found::default();
+    all.into_iter().for_each(|one| found.add(one));
+    found
+}

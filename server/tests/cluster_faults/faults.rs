@@ -1,0 +1,167 @@
+//! The faults that come in the middle of a load.
+
+use std::time::{Duration, Instant};
+
+use crate::check::{self, Checked};
+use crate::load::{Load, Totals, Working};
+use crate::site::{Afterwards, Site, eventually, goes_or_ended};
+
+/// Acknowledgements before the fault, and after everything is there again.
+const BEFORE: u64 = 80;
+const AFTER: u64 = 40;
+/// Between two operations of a client, where the fault is short and where it is long.
+const BRISK: Duration = Duration::from_millis(20);
+const CALM: Duration = Duration::from_millis(250);
+/// How long Redis stands still.
+const FROZEN: Duration = Duration::from_secs(10);
+/// How long a worker stands still: longer than its lease, and than the time that others leave a lease alone.
+const BEYOND_LEASE: Duration = Duration::from_secs(17);
+/// Within what time homes are whole once Redis is back, and counts are right.
+const HOMES: Duration = Duration::from_secs(10);
+const COUNTS: Duration = Duration::from_secs(30);
+/// How often an api process is killed at the most, until a kill comes between a write and its acknowledgement.
+const KILLS: usize = 6;
+/// How long after a kill such a call is answered.
+const REPEATED: Duration = Duration::from_secs(3);
+
+/// Prints what a fault did, and asserts that it did no harm. `back` is when everything was there again; bounds count from the last
+/// acknowledgement, which came later.
+async fn conclude(site: &Site, fault: &str, load: &Load, back: Instant, note: &str) -> Checked {
+    let checked = check::everything(&site.crowd, load, Instant::now()).await;
+    let Totals {
+        operations,
+        acked,
+        repeats,
+        caught,
+    } = load.totals();
+    let Checked {
+        found,
+        homes_after,
+        counts_after,
+        pretended,
+    } = &checked;
+    println!(
+        "{fault}: operations {operations}, acked {acked}, lost {}, doubled {}, healed in {:.1} s (after the last ack: homes {:.1} s, counts \
+         {:.1} s; repeated calls {repeats}, posts among them that were written {caught}; wrong counts called exact {pretended}{note})",
+        found.lost,
+        found.doubled,
+        back.elapsed().as_secs_f64(),
+        homes_after.as_secs_f64(),
+        counts_after.as_secs_f64(),
+    );
+    assert_eq!((found.lost, found.doubled), (0, 0), "lost and doubled");
+    assert_eq!(acked, operations, "every call was answered");
+    site.settled().await;
+    checked
+}
+
+/// As [`conclude`], within the bounds for a Redis that came back.
+async fn conclude_in_time(site: &Site, fault: &str, load: &Load, back: Instant) {
+    let checked = conclude(site, fault, load, back, "").await;
+    assert!(checked.homes_after < HOMES, "homes: {:?}", checked.homes_after);
+    assert!(checked.counts_after < COUNTS, "counts: {:?}", checked.counts_after);
+}
+
+/// Redis forgets everything.
+pub(crate) async fn redis_flushed(site: &mut Site) {
+    let mut working = Working::begin(&site.crowd, BRISK);
+    working.further(BEFORE).await;
+    site.redis_node().ask(&["FLUSHALL"]).unwrap();
+    let back = Instant::now();
+    working.further(AFTER).await;
+    let load = working.finish().await;
+    conclude_in_time(site, "redis flushed", &load, back).await;
+}
+
+/// Redis dies, is away for a moment, and comes back empty.
+pub(crate) async fn redis_killed(site: &mut Site) {
+    let mut working = Working::begin(&site.crowd, BRISK);
+    working.further(BEFORE).await;
+    site.redis_server().kill();
+    working.further(AFTER).await;
+    site.redis_node().start().unwrap();
+    let back = Instant::now();
+    working.further(AFTER).await;
+    let load = working.finish().await;
+    conclude_in_time(site, "redis killed, restarted empty", &load, back).await;
+}
+
+/// Redis takes connections and answers nothing, for a while.
+pub(crate) async fn redis_frozen(site: &mut Site) {
+    let mut working = Working::begin(&site.crowd, CALM);
+    working.further(BEFORE).await;
+    site.redis_server().freeze().unwrap();
+    let frozen = Instant::now();
+    working.further(AFTER).await;
+    tokio::time::sleep(FROZEN.saturating_sub(frozen.elapsed())).await;
+    site.redis_server().thaw().unwrap();
+    let back = Instant::now();
+    working.further(AFTER).await;
+    let load = working.finish().await;
+    conclude_in_time(site, "redis frozen for 10 s", &load, back).await;
+}
+
+/// An api process dies under load, until one dies between a write and its acknowledgement.
+pub(crate) async fn api_killed(site: &mut Site) {
+    let mut working = Working::begin(&site.crowd, Duration::ZERO);
+    working.further(BEFORE).await;
+    let (mut kills, mut back) = (0, Instant::now());
+    loop {
+        let victim = kills % 2;
+        site.apis.remove(victim).kill();
+        kills += 1;
+        let is_caught = working.caught_within(REPEATED).await;
+        site.complete().await;
+        back = Instant::now();
+        working.further(AFTER).await;
+        if is_caught || kills == KILLS {
+            break;
+        }
+    }
+    let load = working.finish().await;
+    let caught = load.totals().caught;
+    let note = format!("; kills {kills}");
+    conclude(site, "api killed", &load, back, &note).await;
+    assert!(load.totals().repeats > 0, "a call was cut off");
+    assert!(caught > 0, "a kill came between a write and its acknowledgement");
+}
+
+/// A worker stands still for longer than its lease, while the other works, and goes on.
+pub(crate) async fn worker_frozen(site: &mut Site) {
+    let mut working = Working::begin(&site.crowd, CALM);
+    working.further(BEFORE).await;
+    site.workers.member(0).signal("STOP");
+    let frozen = Instant::now();
+    working.further(AFTER).await;
+    tokio::time::sleep(BEYOND_LEASE.saturating_sub(frozen.elapsed())).await;
+    site.workers.member(0).signal("CONT");
+    let back = Instant::now();
+    working.further(AFTER).await;
+    let afterwards = goes_or_ended(site.workers.member(0)).await;
+    let load = working.finish().await;
+    let note = format!("; the worker then: {afterwards:?}");
+    conclude(site, "worker frozen beyond its lease", &load, back, &note).await;
+    if afterwards == Afterwards::Goes {
+        works_alone(site).await;
+    } else {
+        let exited = site.workers.remove(0).ended();
+        assert!(!exited.stderr.contains("panicked"), "{exited:?}");
+    }
+}
+
+/// The worker that was frozen does all work when the other has ended.
+async fn works_alone(site: &mut Site) {
+    let other = site.workers.remove(1);
+    other.signal("TERM");
+    let exited = other.ended();
+    assert!(exited.status.success(), "{exited:?}");
+    let post = site.crowd.post(0, "for the worker that was frozen").await;
+    let (reader, line) = (&site.crowd.readers[0], site.crowd.line(0));
+    eventually("the thawed worker to bring a post", async || {
+        let home = reader.home(&line).await.unwrap();
+        home.contains(&post).then_some(())
+    })
+    .await;
+    site.settled().await;
+    *site.crowd.newest.lock().unwrap() = post;
+}

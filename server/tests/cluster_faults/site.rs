@@ -1,0 +1,177 @@
+//! The platform under test: two api and two worker processes over the CQL store and a Redis of its own.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use social_proto::v1;
+use social_server::config::Role;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use xtask::services::redis::{Node, Options};
+use xtask::services::{Redis, Server};
+
+use crate::crowd::Crowd;
+use crate::platform::Platform;
+use crate::support::{Line, Process};
+
+/// Longer than anything here takes on a busy machine; who waits so long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until there is an answer, at most for [`PATIENCE`].
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited too long for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Processes of a role, and the names that they have.
+pub(crate) struct Crew {
+    names: [&'static str; 2],
+    role: Role,
+    running: [Option<Process>; 2],
+}
+
+impl Crew {
+    fn new(names: [&'static str; 2], role: Role) -> Self {
+        Self {
+            names,
+            role,
+            running: [None, None],
+        }
+    }
+
+    /// One that runs.
+    pub(crate) fn member(&self, number: usize) -> &Process {
+        self.running[number].as_ref().unwrap()
+    }
+
+    /// Takes one out, to be ended.
+    pub(crate) fn remove(&mut self, number: usize) -> Process {
+        self.running[number].take().unwrap()
+    }
+
+    /// Starts those that do not run, and waits until they serve.
+    async fn complete(&mut self, platform: &Platform) {
+        let absent: Vec<usize> = (0..2).filter(|number| self.running[*number].is_none()).collect();
+        for number in &absent {
+            let process = platform.start_with(self.names[*number], |config| {
+                config.cluster.roles = vec![self.role];
+                // Which worker took which step is in its log.
+                config.telemetry.filter = Some("info,social_observability::event=debug".to_owned());
+            });
+            self.running[*number] = Some(process);
+        }
+        for number in absent {
+            self.member(number).serving().await;
+        }
+    }
+}
+
+/// Everything under test.
+pub(crate) struct Site {
+    // In this order they end.
+    pub(crate) apis: Crew,
+    pub(crate) workers: Crew,
+    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) platform: Platform,
+    redis: Redis,
+}
+
+impl Site {
+    pub(crate) async fn open() -> Self {
+        let redis = Redis::start(&Options::default()).unwrap();
+        let mut platform = Platform::migrated();
+        platform.redis = redis.url().to_owned();
+        let mut apis = Crew::new(["api-1", "api-2"], Role::Api);
+        let mut workers = Crew::new(["worker-1", "worker-2"], Role::Worker);
+        apis.complete(&platform).await;
+        workers.complete(&platform).await;
+        let addresses = [0, 1].map(|number| apis.member(number).address);
+        let crowd = Arc::new(Crowd::gather(addresses).await);
+        Self {
+            apis,
+            workers,
+            crowd,
+            platform,
+            redis,
+        }
+    }
+
+    /// Brings back what a fault before took away, also one that ended early.
+    pub(crate) async fn mend(&mut self) {
+        if self.redis_server().thaw().is_err() {
+            self.redis_node().start().unwrap();
+        }
+        for number in 0..2 {
+            if self.workers.running[number].is_some() {
+                self.workers.member(number).signal("CONT");
+            }
+        }
+        self.complete().await;
+    }
+
+    /// Starts the processes that do not run, and tells clients where they are.
+    pub(crate) async fn complete(&mut self) {
+        self.apis.complete(&self.platform).await;
+        self.workers.complete(&self.platform).await;
+        for number in 0..2 {
+            self.crowd.moved_to(number, self.apis.member(number).address);
+        }
+    }
+
+    pub(crate) fn redis_node(&mut self) -> &mut Node {
+        &mut self.redis.nodes_mut()[0]
+    }
+
+    pub(crate) fn redis_server(&mut self) -> &mut Server {
+        self.redis_node().server()
+    }
+
+    /// What the store holds, as an operator sees it.
+    pub(crate) async fn storage(&self) -> v1::GetStorageStatsResponse {
+        let line = Line::lazily_to(self.apis.member(0).admin_address);
+        let token = self.platform.admin_token("api-1");
+        let request = v1::GetStorageStatsRequest {};
+        let answer = line.call("AdminService/GetStorageStats", Some(&token), &request).await;
+        answer.unwrap()
+    }
+
+    /// Waits until nothing is left to be done; nothing was given up.
+    pub(crate) async fn settled(&self) {
+        eventually("no event to be pending", async || {
+            let storage = self.storage().await;
+            assert_eq!(storage.dead_letters, 0, "{storage:?}");
+            (storage.pending_events == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+/// What became of a process that was frozen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Afterwards {
+    Goes,
+    Ended,
+}
+
+/// Waits until a process serves, or has ended by itself.
+pub(crate) async fn goes_or_ended(process: &Process) -> Afterwards {
+    let Line(channel) = Line::lazily_to(process.admin_address);
+    let mut health = HealthClient::new(channel);
+    eventually("a thawed process to go on or to end", async || {
+        let answer = health.check(HealthCheckRequest::default()).await;
+        match answer {
+            Ok(answer) if answer.get_ref().status == 1 => Some(Afterwards::Goes),
+            _ => TcpStream::connect(process.admin_address)
+                .is_err()
+                .then_some(Afterwards::Ended),
+        }
+    })
+    .await
+}
