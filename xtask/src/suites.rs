@@ -57,7 +57,19 @@ impl Part {
 
 /// Tests inside the crates, integration tests that need no server, and doc tests.
 pub(crate) fn unit() -> Tally {
-    let mut tally = run::tests(cargo_test().args(["--workspace", "--lib", "--bins", "--examples"]));
+    // Some start a Redis of their own.
+    let redis = match redis::program() {
+        Ok(program) => program,
+        Err(why) => {
+            println!("{why}");
+            return Tally::FAILED;
+        }
+    };
+    let mut inside = cargo_test();
+    inside
+        .args(["--workspace", "--lib", "--bins", "--examples"])
+        .env(redis::PROGRAM, redis);
+    let mut tally = run::tests(&mut inside);
     tally += integration(Part::Unit, &[]);
     tally += run::tests(cargo_test().args(["--workspace", "--doc"]));
     tally

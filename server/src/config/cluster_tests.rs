@@ -53,13 +53,13 @@ fn each_problem_is_one_line_with_its_key() {
     assert_problem("cluster.name: ", |c| c.name = Some("a b".into()));
     assert_problem("cluster.name: ", |c| c.name = Some(String::new()));
     assert_problem("cluster.cql.user: is missing", |c| {
-        c.cql.password_file = Some("p".into())
+        c.cql.password_file = Some("p".into());
     });
     assert_problem("cluster.cql.password_file: is missing", |c| {
-        c.cql.user = Some("u".into())
+        c.cql.user = Some("u".into());
     });
     assert_problem("cluster.redis.url: is set beside", |c| {
-        c.redis.url_file = Some("u".into())
+        c.redis.url_file = Some("u".into());
     });
     assert_problem("cluster.redis.prefix: ", |c| c.redis.prefix = "a{b}".into());
     for keyspace in ["", "Social", "1a", "_a", "a-b", "a\"b", &"a".repeat(49)] {
@@ -92,7 +92,7 @@ fn contact_points_are_addresses() {
     ] {
         assert_eq!(address(wrong), None, "{wrong}");
         assert_problem("cluster.cql.contact_points: ", |c| {
-            c.cql.contact_points = vec![wrong.to_owned()]
+            c.cql.contact_points = vec![wrong.to_owned()];
         });
     }
 }

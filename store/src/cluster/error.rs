@@ -71,7 +71,13 @@ pub enum Error {
     },
     /// The store failed while the cluster was opened.
     #[error("the CQL store failed while the cluster was opened: {0}")]
-    Store(#[from] social_core::Error),
+    Store(Box<social_core::Error>),
+}
+
+impl From<social_core::Error> for Error {
+    fn from(error: social_core::Error) -> Self {
+        Self::Store(Box::new(error))
+    }
 }
 
 impl Error {

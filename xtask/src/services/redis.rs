@@ -48,6 +48,23 @@ pub struct Node {
     server: Server,
 }
 
+/// What tests that start a Redis of their own look for in their environment: the program.
+pub const PROGRAM: &str = "SOCIAL_TEST_REDIS_SERVER";
+
+/// The program `redis-server`: the one on `PATH`, or else one that is installed for the tests.
+pub fn program() -> Result<PathBuf, String> {
+    if let Some(program) = software::on_path("redis-server") {
+        return Ok(program);
+    }
+    if software::install(&["redis-server"])
+        && let Some(program) = software::on_path("redis-server")
+    {
+        return Ok(program);
+    }
+    software::embedded_redis()
+        .map_err(|error| format!("install redis-server (Debian: apt-get install redis-server), or else: {error}"))
+}
+
 /// Ways to a Redis, in the order of preference.
 enum Way {
     Program(PathBuf),
@@ -62,14 +79,7 @@ impl Way {
         if software::docker_answers() {
             return Ok(Self::Docker);
         }
-        if software::install(&["redis-server"])
-            && let Some(program) = software::on_path("redis-server")
-        {
-            return Ok(Self::Program(program));
-        }
-        software::embedded_redis()
-            .map(Self::Program)
-            .map_err(|error| format!("install redis-server (Debian: apt-get install redis-server), or else: {error}"))
+        program().map(Self::Program)
     }
 
     fn name(&self) -> String {

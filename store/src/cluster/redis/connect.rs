@@ -244,9 +244,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_password_or_database_is_said() {
-        let Some(server) = Server::own(&["--requirepass", "secret"]) else {
-            return;
-        };
+        let server = Server::own(&["--requirepass", "secret"]);
         let port = server.port();
         for wrong in [
             format!("redis://127.0.0.1:{port}"),

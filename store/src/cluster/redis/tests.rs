@@ -30,8 +30,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts one, where the machine has it (another one: `SOCIAL_TEST_REDIS_SERVER`).
-    pub(super) fn own(options: &[&str]) -> Option<Self> {
+    /// Starts one. The program is `redis-server` on the path, or what `SOCIAL_TEST_REDIS_SERVER` names; `cargo xtask test` finds or
+    /// installs it.
+    pub(super) fn own(options: &[&str]) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("social-redis-{}-{number}", std::process::id());
@@ -42,11 +43,11 @@ impl Server {
             process: Mutex::default(),
         };
         fs::create_dir_all(&server.folder).unwrap();
-        if !server.start() {
-            println!("skipped: there is no redis-server here");
-            return None;
-        }
-        Some(server)
+        assert!(
+            server.start(),
+            "no redis-server can be started here; `cargo xtask test` brings one"
+        );
+        server
     }
 
     /// Starts it, empty.
@@ -141,9 +142,9 @@ pub(super) struct ClusterOfTwo {
 }
 
 impl ClusterOfTwo {
-    pub(super) async fn own() -> Option<Self> {
+    pub(super) async fn own() -> Self {
         let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-        let servers = [Server::own(&options)?, Server::own(&options)?];
+        let servers = [Server::own(&options), Server::own(&options)];
         let (one, two) = (servers[0].client().await, servers[1].client().await);
         let port = servers[1].port().to_string();
         run(&one, "CLUSTER", &["MEET", "127.0.0.1", &port]).await;
@@ -157,7 +158,7 @@ impl ClusterOfTwo {
                 sleep(Duration::from_millis(50)).await;
             }
         }
-        Some(Self { servers })
+        Self { servers }
     }
 
     pub(super) async fn open(&self) -> Redis {

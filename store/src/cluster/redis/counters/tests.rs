@@ -105,17 +105,17 @@ impl Process {
     }
 }
 
-async fn one() -> Option<(Server, Process)> {
-    let server = Server::own(&[])?;
+async fn one() -> (Server, Process) {
+    let server = Server::own(&[]);
     let process = Process::over(server.open().await, &Arc::default()).await;
-    Some((server, process))
+    (server, process)
 }
 
 const POST: PostId = PostId(77);
 
 #[tokio::test]
 async fn a_count_is_made_once_and_kept() {
-    let Some((_server, process)) = one().await else { return };
+    let (_server, process) = one().await;
     process.truth.like(POST);
     for _ in 0..3 {
         let counts = process.post(POST).await;
@@ -133,7 +133,7 @@ async fn a_count_is_made_once_and_kept() {
 
 #[tokio::test]
 async fn a_hundred_readers_count_once() {
-    let Some((_server, process)) = one().await else { return };
+    let (_server, process) = one().await;
     *process.truth.slow.lock() = Duration::from_millis(100);
     let counts = join_all((0..100).map(|_| process.post(POST))).await;
     assert!(counts.iter().all(|counts| counts.exact));
@@ -142,7 +142,7 @@ async fn a_hundred_readers_count_once() {
 
 #[tokio::test]
 async fn a_change_is_seen_at_once_and_exact_soon() {
-    let Some((_server, process)) = one().await else { return };
+    let (_server, process) = one().await;
     assert!(process.post(POST).await.exact);
     for likes in 1..=20 {
         process.like(POST);
@@ -190,7 +190,7 @@ async fn two(server: &Server) -> [Process; 2] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_are_exact_after_a_storm() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [one, two] = two(&server).await;
     let started = Instant::now();
     storm([&one, &two], 50, 2_000).await;
@@ -201,7 +201,7 @@ async fn counts_are_exact_after_a_storm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flush_in_the_middle_is_healed() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [one, two] = two(&server).await;
     storm([&one, &two], 20, 200).await;
     let flushing = async {
@@ -216,7 +216,7 @@ async fn a_flush_in_the_middle_is_healed() {
 
 #[tokio::test]
 async fn a_flush_between_count_and_install_is_noticed() {
-    let Some((server, process)) = one().await else { return };
+    let (server, process) = one().await;
     let client = server.client().await;
     *process.truth.slow.lock() = Duration::from_millis(400);
     let (counts, ()) = tokio::join!(process.post(POST), async {
@@ -230,7 +230,7 @@ async fn a_flush_between_count_and_install_is_noticed() {
 
 #[tokio::test]
 async fn a_change_between_count_and_install_is_noticed() {
-    let Some((server, process)) = one().await else { return };
+    let (server, process) = one().await;
     let other = Process::over(server.open().await, &process.truth).await;
     *process.truth.slow.lock() = Duration::from_millis(400);
     let (counts, ()) = tokio::join!(process.post(POST), async {
@@ -244,7 +244,7 @@ async fn a_change_between_count_and_install_is_noticed() {
 
 #[tokio::test]
 async fn a_frozen_redis_costs_one_short_wait() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let usual = Redis::open(Config::new(server.config().url)).await.unwrap();
     let process = Process::over(usual, &Arc::default()).await;
     process.like(POST);
@@ -283,7 +283,7 @@ impl Process {
 
 #[tokio::test]
 async fn a_killed_redis_is_done_without() {
-    let Some((server, process)) = one().await else { return };
+    let (server, process) = one().await;
     process.like(POST);
     process.soon_exact(POST).await;
     server.kill();
@@ -303,7 +303,7 @@ async fn a_killed_redis_is_done_without() {
 
 #[tokio::test]
 async fn what_could_not_be_sent_is_counted_anew() {
-    let Some((server, process)) = one().await else { return };
+    let (server, process) = one().await;
     let reader = Process::over(server.open().await, &process.truth).await;
     assert!(reader.post(POST).await.exact);
     server.freeze();
@@ -322,7 +322,7 @@ async fn what_could_not_be_sent_is_counted_anew() {
 
 #[tokio::test]
 async fn what_redis_refused_is_counted_anew() {
-    let Some((server, process)) = one().await else { return };
+    let (server, process) = one().await;
     let reader = Process::over(server.open().await, &process.truth).await;
     assert!(reader.post(POST).await.exact);
     let client = server.client().await;
@@ -340,7 +340,7 @@ async fn what_redis_refused_is_counted_anew() {
 
 #[tokio::test]
 async fn too_many_doubts_drop_every_count() {
-    let Some((_server, process)) = one().await else { return };
+    let (_server, process) = one().await;
     assert!(process.post(POST).await.exact);
     process.truth.like(POST);
     process.counters.pending.doubt_all();
@@ -352,7 +352,7 @@ async fn too_many_doubts_drop_every_count() {
 
 #[tokio::test]
 async fn a_change_of_nothing_has_a_post_counted_anew() {
-    let Some((_server, process)) = one().await else { return };
+    let (_server, process) = one().await;
     assert!(process.post(POST).await.exact);
     // A process that died between its write and its delta.
     process.truth.like(POST);
@@ -365,7 +365,7 @@ async fn a_change_of_nothing_has_a_post_counted_anew() {
 
 #[tokio::test]
 async fn a_count_below_zero_is_never_told() {
-    let Some((server, process)) = one().await else { return };
+    let (server, process) = one().await;
     process.truth.like(POST);
     assert!(process.post(POST).await.exact);
     let client = server.client().await;
@@ -383,7 +383,7 @@ async fn a_count_below_zero_is_never_told() {
 
 #[tokio::test]
 async fn a_recount_tells_what_was_and_what_is() {
-    let Some((server, process)) = one().await else { return };
+    let (server, process) = one().await;
     process.truth.like(POST);
     assert!(process.post(POST).await.exact);
     let client = server.client().await;
@@ -415,7 +415,7 @@ async fn a_recount_tells_what_was_and_what_is() {
 
 #[tokio::test]
 async fn a_lost_set_of_dirty_ones_is_noticed() {
-    let Some((server, process)) = one().await else { return };
+    let (server, process) = one().await;
     assert!(process.post(POST).await.exact);
     let client = server.client().await;
     let hash = process
@@ -432,7 +432,7 @@ async fn a_lost_set_of_dirty_ones_is_noticed() {
 
 #[tokio::test]
 async fn one_that_is_slow_to_count_holds_up_no_other() {
-    let Some((_server, process)) = one().await else { return };
+    let (_server, process) = one().await;
     for post in 0..4 {
         process.post(PostId(post)).await;
     }
@@ -447,9 +447,7 @@ async fn one_that_is_slow_to_count_holds_up_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_work_on_redis_cluster() {
-    let Some(cluster) = ClusterOfTwo::own().await else {
-        return;
-    };
+    let cluster = ClusterOfTwo::own().await;
     let truth = Arc::default();
     let one = Process::over(cluster.open().await, &truth).await;
     let two = Process::over(cluster.open().await, &truth).await;

@@ -124,7 +124,7 @@ async fn each_event_goes_to_one([one, two]: [Arc<RedisSignals>; 2]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_event_goes_to_one_process() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let one = Arc::new(RedisSignals::new(&server.open().await, "one").await);
     let two = Arc::new(RedisSignals::new(&server.open().await, "two").await);
     each_event_goes_to_one([Arc::clone(&one), two]).await;
@@ -135,7 +135,7 @@ async fn each_event_goes_to_one_process() {
 
 #[tokio::test]
 async fn an_offer_waits_for_the_first_worker() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [api, worker] = two(&server).await;
     for event in 1..=3 {
         api.offer(EventId(event));
@@ -148,7 +148,7 @@ async fn an_offer_waits_for_the_first_worker() {
 
 #[tokio::test]
 async fn a_hint_is_quick() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [api, worker] = two(&server).await;
     api.offer(EventId(0));
     work(&worker).await;
@@ -166,7 +166,7 @@ async fn a_hint_is_quick() {
 
 #[tokio::test]
 async fn what_a_dead_process_held_is_taken_over() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [dying, living] = two(&server).await;
     for event in 1..=5 {
         dying.offer(EventId(event));
@@ -194,7 +194,7 @@ async fn what_a_dead_process_held_is_taken_over() {
 
 #[tokio::test]
 async fn what_is_worked_on_for_long_stays_with_its_process() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [slow, other] = two(&server).await;
     slow.offer(EventId(1));
     assert_eq!(work(&slow).await, EventId(1));
@@ -208,7 +208,7 @@ async fn what_is_worked_on_for_long_stays_with_its_process() {
 
 #[tokio::test]
 async fn a_process_that_starts_again_goes_on() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     // Sooner than anything would be taken over.
     let first = RedisSignals::new(&server.open().await, "one").await;
     for event in 1..=200 {
@@ -228,7 +228,7 @@ async fn a_process_that_starts_again_goes_on() {
 
 #[tokio::test]
 async fn an_event_offered_twice_is_handed_out_once_at_a_time() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [api, worker] = two(&server).await;
     api.offer(EventId(1));
     api.offer(EventId(1));
@@ -243,7 +243,7 @@ async fn an_event_offered_twice_is_handed_out_once_at_a_time() {
 
 #[tokio::test]
 async fn trimmed_entries_are_noticed_and_ended() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [dying, living] = two(&server).await;
     for event in 1..=3 {
         dying.offer(EventId(event));
@@ -274,7 +274,7 @@ async fn trimmed_entries_are_noticed_and_ended() {
 
 #[tokio::test]
 async fn wakes_cross_processes() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [one, two] = two(&server).await;
     let (mut here, mut there) = (listener(&one, &[HOME]), listener(&two, &[HOME]));
     sleep(A_MOMENT).await;
@@ -307,7 +307,7 @@ async fn wakes_cross_processes() {
 
 #[tokio::test]
 async fn a_flush_is_healed() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [api, worker] = two(&server).await;
     let mut listening = listener(&worker, &[HOME]);
     api.offer(EventId(1));
@@ -356,7 +356,7 @@ async fn has_missed(listener: &mut Box<dyn Listener>) {
 
 #[tokio::test]
 async fn a_killed_redis_is_done_without() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [one, two] = two(&server).await;
     let mut listening = listener(&two, &[HOME]);
     one.offer(EventId(1));
@@ -378,7 +378,7 @@ async fn a_killed_redis_is_done_without() {
 
 #[tokio::test]
 async fn a_frozen_redis_is_done_without() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [one, two] = two(&server).await;
     let mut listening = listener(&two, &[HOME]);
     one.offer(EventId(1));
@@ -413,7 +413,7 @@ async fn goes_on_late(both: &RedisSignals) {
 
 #[tokio::test]
 async fn draining_sends_what_waits() {
-    let Some(server) = Server::own(&[]) else { return };
+    let server = Server::own(&[]);
     let [leaving, staying] = two(&server).await;
     for event in 0..1_000 {
         leaving.offer(EventId(event));
@@ -430,9 +430,7 @@ async fn draining_sends_what_waits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_work_on_redis_cluster() {
-    let Some(cluster) = ClusterOfTwo::own().await else {
-        return;
-    };
+    let cluster = ClusterOfTwo::own().await;
     let one = Arc::new(RedisSignals::new(&cluster.open().await, "one").await);
     let two = Arc::new(RedisSignals::new(&cluster.open().await, "two").await);
     let users: Vec<_> = (0..40).map(UserId).collect();
