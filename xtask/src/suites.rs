@@ -27,6 +27,7 @@ const CLUSTER: &[(&str, &str, Option<&str>)] = &[
     ("xtask", "services", None),
     (CONFORMANCE.0, CONFORMANCE.1, Some("cluster::")),
     ("social-server", "cluster", None),
+    ("social-server", "cluster_faults", None),
 ];
 
 /// The part that an integration test belongs to.

@@ -92,6 +92,7 @@ async fn follow_in_numbers(site: &Site, author: &Person) {
             .map(|number| v1::ImportFollow {
                 follower: Some(v1::import_follow::Follower::FollowerHandle(handle(number))),
                 followee: Some(v1::import_follow::Followee::FolloweeId(author.id.clone())),
+                ..Default::default()
             })
             .collect(),
     });

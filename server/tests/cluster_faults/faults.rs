@@ -105,19 +105,19 @@ pub(crate) async fn redis_frozen(site: &mut Site) {
 pub(crate) async fn api_killed(site: &mut Site) {
     let mut working = Working::begin(&site.crowd, Duration::ZERO);
     working.further(BEFORE).await;
-    let (mut kills, mut back) = (0, Instant::now());
-    loop {
+    let mut kills = 0;
+    let back = loop {
         let victim = kills % 2;
         site.apis.remove(victim).kill();
         kills += 1;
         let is_caught = working.caught_within(REPEATED).await;
         site.complete().await;
-        back = Instant::now();
+        let back = Instant::now();
         working.further(AFTER).await;
         if is_caught || kills == KILLS {
-            break;
+            break back;
         }
-    }
+    };
     let load = working.finish().await;
     let caught = load.totals().caught;
     let note = format!("; kills {kills}");

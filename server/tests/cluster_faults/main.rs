@@ -19,7 +19,7 @@ mod site;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
@@ -27,19 +27,19 @@ use tokio::sync::Mutex;
 use site::Site;
 
 /// A fault: it returns where everything was as it has to be, and panics where not.
-type Fault = for<'a> fn(&'a mut Site) -> BoxFuture<'a, ()>;
+type Fault = for<'a> fn(&'a mut Site) -> LocalBoxFuture<'a, ()>;
 
 /// In this order: what kills a worker comes last, since its shards wait until its lease has ended.
 const FAULTS: [(&str, Fault); 6] = [
-    ("redis_flushed", |site| faults::redis_flushed(site).boxed()),
-    ("redis_killed", |site| faults::redis_killed(site).boxed()),
-    ("redis_frozen", |site| faults::redis_frozen(site).boxed()),
-    ("api_killed", |site| faults::api_killed(site).boxed()),
+    ("redis_flushed", |site| faults::redis_flushed(site).boxed_local()),
+    ("redis_killed", |site| faults::redis_killed(site).boxed_local()),
+    ("redis_frozen", |site| faults::redis_frozen(site).boxed_local()),
+    ("api_killed", |site| faults::api_killed(site).boxed_local()),
     ("worker_frozen_beyond_its_lease", |site| {
-        faults::worker_frozen(site).boxed()
+        faults::worker_frozen(site).boxed_local()
     }),
     ("worker_killed_in_a_fan_out", |site| {
-        fan_out::worker_killed(site).boxed()
+        fan_out::worker_killed(site).boxed_local()
     }),
 ];
 

@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prost::Message;
 use social_proto::v1;
 use social_server::config::Role;
 use tonic_health::pb::HealthCheckRequest;
@@ -133,23 +134,24 @@ impl Site {
         self.redis_node().server()
     }
 
-    /// What the store holds, as an operator sees it.
-    pub(crate) async fn storage(&self) -> v1::GetStorageStatsResponse {
+    /// Calls a method as an operator.
+    async fn operate<A: Message + Default>(&self, method: &str, message: &impl Message) -> A {
         let line = Line::lazily_to(self.apis.member(0).admin_address);
         let token = self.platform.admin_token("api-1");
-        let request = v1::GetStorageStatsRequest {};
-        let answer = line.call("AdminService/GetStorageStats", Some(&token), &request).await;
-        answer.unwrap()
+        line.call(method, Some(&token), message).await.unwrap()
     }
 
     /// Waits until nothing is left to be done; nothing was given up.
     pub(crate) async fn settled(&self) {
         eventually("no event to be pending", async || {
-            let storage = self.storage().await;
-            assert_eq!(storage.dead_letters, 0, "{storage:?}");
+            let request = v1::GetStorageStatsRequest {};
+            let storage: v1::GetStorageStatsResponse = self.operate("AdminService/GetStorageStats", &request).await;
             (storage.pending_events == 0).then_some(())
         })
         .await;
+        let request = v1::ListDeadLettersRequest::default();
+        let dead: v1::ListDeadLettersResponse = self.operate("AdminService/ListDeadLetters", &request).await;
+        assert!(dead.dead_letters.is_empty(), "{dead:?}");
     }
 }
 
