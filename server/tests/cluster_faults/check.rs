@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use social_proto::v1;
 
 use crate::crowd::Crowd;
@@ -14,9 +15,11 @@ use crate::support::Person;
 const PAGE: usize = 100;
 /// Before something is looked at again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Homes and lists that are read at once.
+const AT_ONCE: usize = 4;
 
 /// What was found.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) lost: usize,
     pub(crate) doubled: usize,
@@ -41,7 +44,7 @@ impl Found {
 /// What is to be seen of a load that is over.
 pub(crate) struct Checked {
     pub(crate) found: Found,
-    /// From the moment that everything was there again until all homes and lists were whole; that until all counts were right, too.
+    /// From the last acknowledgement until all homes were whole, and until all counts were right, too.
     pub(crate) homes_after: Duration,
     pub(crate) counts_after: Duration,
     /// Counts that were wrong and said to be exact.
@@ -53,65 +56,71 @@ pub(crate) async fn everything(crowd: &Crowd, load: &Load, back: Instant) -> Che
     let before = crowd.newest.lock().unwrap().clone();
     let posts = load.posts();
     let owed: HashSet<&str> = posts.iter().map(|post| post.id.as_str()).collect();
-    let mut found = Found::default();
-    for viewer in crowd.viewers() {
-        found.add(
-            until_whole(back, &owed, &viewer.handle, async |api| {
-                home(crowd, viewer, &before, api).await
-            })
-            .await,
-        );
-    }
+    let homes = async |api: usize| {
+        let viewers = crowd.viewers().enumerate().map(|(number, viewer)| {
+            let (api, before, owed) = (api + number, &before, &owed);
+            async move {
+                until_whole(back, owed, &viewer.handle, async || {
+                    home(crowd, viewer, before, api).await
+                })
+                .await
+            }
+        });
+        together(viewers).await
+    };
+    let mut found = homes(0).await;
     let homes_after = back.elapsed();
-    for (number, client) in crowd.clients.iter().enumerate() {
-        let own = posts.iter().filter(|post| post.author == number);
-        let own = own.map(|post| post.id.as_str()).collect();
-        found.add(
-            until_whole(back, &own, &client.handle, async |api| {
-                list(crowd, client, &before, api).await
-            })
-            .await,
-        );
-    }
     let mut pretended = 0;
-    let counts = [
-        likes(crowd, load, back, &mut pretended).await,
-        figures(crowd, back, &mut pretended).await,
-    ];
-    found.lost += counts.into_iter().sum::<usize>();
+    found.lost += likes(crowd, load, back, &mut pretended).await;
+    found.lost += figures(crowd, back, &mut pretended).await;
+    let counts_after = back.elapsed();
+    // The other process shows the same.
+    found.add(homes(1).await);
+    let lists = crowd.clients.iter().enumerate().map(|(number, client)| {
+        let own = posts.iter().filter(move |post| post.author == number);
+        let own: HashSet<&str> = own.map(|post| post.id.as_str()).collect();
+        let before = &before;
+        async move {
+            until_whole(back, &own, &client.handle, async || {
+                list(crowd, client, before, number).await
+            })
+            .await
+        }
+    });
+    found.add(together(lists).await);
     let newest = posts.iter().map(|post| &post.id).max();
     crowd.newest.lock().unwrap().clone_from(newest.unwrap_or(&before));
     Checked {
         found,
         homes_after,
-        counts_after: back.elapsed(),
+        counts_after,
         pretended,
     }
 }
 
-/// Reads ids through one api process and the other, until none is missing. What is doubled is doubled for good.
-async fn until_whole(
-    back: Instant,
-    owed: &HashSet<&str>,
-    whose: &str,
-    read: impl AsyncFn(usize) -> Vec<String>,
-) -> Found {
+/// What several looks find, some of them at once.
+async fn together(looks: impl Iterator<Item = impl Future<Output = Found>>) -> Found {
     let mut found = Found::default();
-    for api in 0..2 {
-        loop {
-            let now = Found::compare(owed, &read(api).await);
-            let is_whole = now.lost == 0;
-            if is_whole || now.doubled > 0 || back.elapsed() > PATIENCE {
-                if !is_whole || now.doubled > 0 {
-                    println!("{whose} through api {api}: {now:?} of {}", owed.len());
-                    found = now;
-                }
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+    let mut looks = futures::stream::iter(looks).buffer_unordered(AT_ONCE);
+    while let Some(one) = looks.next().await {
+        found.add(one);
     }
     found
+}
+
+/// Reads ids until none is missing. What is doubled is doubled for good.
+async fn until_whole(back: Instant, owed: &HashSet<&str>, whose: &str, read: impl AsyncFn() -> Vec<String>) -> Found {
+    loop {
+        let found = Found::compare(owed, &read().await);
+        if found == Found::default() {
+            return found;
+        }
+        if found.doubled > 0 || back.elapsed() > PATIENCE {
+            println!("{whose}: {found:?} of {}", owed.len());
+            return found;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Of a home timeline what is newer than `before`, newest first.

@@ -19,7 +19,7 @@ use crate::support::wire::PACKAGE;
 use crate::support::{Line, Person, Process, request_id};
 
 /// Followers, who all have a timeline; several steps of a fan-out.
-const FOLLOWERS: usize = 3_000;
+const FOLLOWERS: usize = 2_000;
 /// Posts at once, so that each worker has some.
 const POSTS: usize = 6;
 /// Users and follows of a message of an import.
@@ -32,6 +32,7 @@ pub(crate) async fn worker_killed(site: &mut Site) {
     let line = site.crowd.line(0);
     let author = Person::register(&line, "star_author").await;
     follow_in_numbers(site, &author).await;
+    let imported = began.elapsed();
     let reader = Server::open(reader_config(site)).await.unwrap();
     let backend = reader.backend();
     let followers = followers(backend, &author).await;
@@ -52,13 +53,14 @@ pub(crate) async fn worker_killed(site: &mut Site) {
     let healed = killed.elapsed();
     let found = found(backend, &followers, &posts).await;
     println!(
-        "worker killed in a fan-out: operations {POSTS}, acked {}, lost {}, doubled {}, healed in {:.1} s (followers {FOLLOWERS}, prepared in \
-         {:.1} s; fan-outs that it had begun {in_hand}; delivered {delivered:?})",
+        "worker killed in a fan-out: operations {POSTS}, acked {}, lost {}, doubled {}, healed in {:.1} s (followers {FOLLOWERS}, imported in \
+         {:.1} s, their timelines made in {:.1} s; fan-outs that it had begun {in_hand}; delivered {delivered:?})",
         posts.len(),
         found.lost,
         found.doubled,
         healed.as_secs_f64(),
-        prepared.as_secs_f64(),
+        imported.as_secs_f64(),
+        (prepared - imported).as_secs_f64(),
     );
     assert_eq!((found.lost, found.doubled), (0, 0), "lost and doubled");
     site.settled().await;
@@ -74,7 +76,7 @@ async fn follow_in_numbers(site: &Site, author: &Person) {
     let users = chunks().map(|offset| v1::ImportUsersRequest {
         import_id: import_id.clone(),
         offset: offset as i64,
-        users: (offset..offset + IMPORTED)
+        users: (offset..FOLLOWERS.min(offset + IMPORTED))
             .map(|number| v1::ImportUser {
                 handle: handle(number),
                 ..Default::default()
@@ -88,7 +90,7 @@ async fn follow_in_numbers(site: &Site, author: &Person) {
     let follows = chunks().map(|offset| v1::ImportFollowsRequest {
         import_id: import_id.clone(),
         offset: offset as i64,
-        follows: (offset..offset + IMPORTED)
+        follows: (offset..FOLLOWERS.min(offset + IMPORTED))
             .map(|number| v1::ImportFollow {
                 follower: Some(v1::import_follow::Follower::FollowerHandle(handle(number))),
                 followee: Some(v1::import_follow::Followee::FolloweeId(author.id.clone())),
