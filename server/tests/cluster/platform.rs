@@ -84,7 +84,7 @@ impl Platform {
     /// One on a keyspace that other tests use, too: for those that look at nothing but their own.
     pub(crate) fn shared() -> Self {
         static KEYSPACE: OnceLock<String> = OnceLock::new();
-        let keyspace = KEYSPACE.get_or_init(|| Self::migrated().keyspace.clone());
+        let keyspace = KEYSPACE.get_or_init(|| Self::migrated().keyspace);
         Self {
             keyspace: keyspace.clone(),
             ..Self::bare()
