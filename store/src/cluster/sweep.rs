@@ -4,18 +4,21 @@
 //! over to others when a worker is gone. Two that sweep one shard for a moment only do the same twice.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
+use social_core::Result;
 use social_core::fanout::Event;
 use social_core::id::minted_at;
-use social_core::{Result, limits};
 
 use super::lists::spread;
 use super::outbox::{SHARDS, Slot, Stage, Watermark, minute_of};
 use super::truth::Truth;
 
+/// Without progress for this long an event is handed out. Somewhat less than the time between two sweeps,
+/// [`EVENT_STALE`](social_core::limits::EVENT_STALE), so that the next one takes up what this one saw.
+const STALE: Duration = Duration::from_millis(1_500);
 /// Open events that are looked at at once.
 const AT_ONCE: usize = 32;
 
@@ -96,7 +99,7 @@ impl Truth {
         let mut ids: Vec<u64> = {
             let shards = self.events.sweep.shards.lock();
             let open = shards.values().flat_map(|shard| shard.open.iter());
-            let stalled = open.filter(|(id, open)| **id > after && open.since.elapsed() >= limits::EVENT_STALE);
+            let stalled = open.filter(|(id, open)| **id > after && open.since.elapsed() >= STALE);
             stalled.map(|(id, _)| *id).collect()
         };
         ids.sort_unstable();
