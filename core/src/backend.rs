@@ -17,6 +17,7 @@ pub use store::{
 };
 
 use crate::clock::Clock;
+use crate::timeline::ReadAhead;
 
 /// The parts of a backend, opened together.
 #[derive(Clone)]
@@ -29,6 +30,8 @@ pub struct Backend {
     pub counters: Arc<dyn Counters>,
     /// Hand-out of work, and wake-ups of open streams.
     pub signals: Arc<dyn Signals>,
+    /// What is asked for before it is known to be needed, where a question costs a journey.
+    pub read_ahead: ReadAhead,
     /// The clock that the backend mints ids by.
     pub clock: Clock,
 }

@@ -7,6 +7,7 @@ pub use edges::{
 };
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::error::{Error, Reason, Result};
 use crate::id::{PostId, UserId};
@@ -114,4 +115,13 @@ pub struct PulledAuthor {
     /// Stretches from one post to a later one, both inclusive, ascending. Each post in a stretch may or may
     /// not have been pulled; every pulled post is in a stretch.
     pub stretches: Vec<(PostId, PostId)>,
+}
+
+/// What a viewer's home timeline is read from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Whose posts it shows.
+    pub following: Arc<Following>,
+    /// Those of them some of whose posts are pulled.
+    pub pulled: Arc<Vec<PulledAuthor>>,
 }

@@ -101,6 +101,8 @@ pub const DEEP_READ_FOLLOWEES: usize = 100;
 pub const DEEP_READ_WAIT: Duration = Duration::from_secs(1);
 /// Home timelines kept ready; the ones not read for longest are dropped first.
 pub const TIMELINES_LIVE: usize = 200_000;
+/// Viewers whose last first page a process of the cluster remembers, so as to ask sooner for what the next one needs: some 500 bytes each.
+pub const READ_AHEAD_VIEWERS: usize = 100_000;
 /// Stretches of pulled posts remembered for one author; beyond that the two oldest are merged.
 pub const PULLED_STRETCHES: usize = 64;
 

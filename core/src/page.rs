@@ -117,6 +117,11 @@ pub(crate) struct Round<T> {
     pub(crate) shown: Vec<(u64, T)>,
 }
 
+/// How many rows the first round of a page asks for: one more than it holds, which tells whether another page follows.
+pub(crate) const fn first_round(size: usize) -> usize {
+    size + 1
+}
+
 /// Fills a page of `size` items from a listing of which some rows are not shown. `look` reads a round of that many rows behind a
 /// key, or more, and of fewer only at the listing's end; there are rounds until the page is full, the listing ends or [`limits::PAGE_SCAN`] rows were looked at. Answers the items and the key to
 /// go on behind, `None` at the end.
@@ -127,8 +132,7 @@ pub(crate) async fn fill<'a, T>(
 ) -> Result<(Vec<T>, Option<u64>)> {
     let mut items = Vec::with_capacity(size);
     let mut scanned = 0;
-    // One row more than the page holds tells whether another page follows.
-    let mut wanted = size + 1;
+    let mut wanted = first_round(size);
     loop {
         let round = look(after, wanted).await?;
         for (key, item) in round.shown {
@@ -146,6 +150,6 @@ pub(crate) async fn fill<'a, T>(
         if items.len() == size || scanned >= limits::PAGE_SCAN {
             return Ok((items, after));
         }
-        wanted = (wanted * 2).min(ROUND_MAX).max(size + 1);
+        wanted = (wanted * 2).min(ROUND_MAX).max(first_round(size));
     }
 }

@@ -14,7 +14,7 @@ use social_core::backend::{
 };
 use social_core::comments::{Comment, CommentDraft};
 use social_core::fanout::{Event, Policy, Progress};
-use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, PulledAuthor, Relation};
+use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, Relation, Sources};
 use social_core::import::{ImportBatch, ImportFollow, ImportOutcome, ImportPost, ImportProgress};
 use social_core::likes::{Like, LikeChange};
 use social_core::page::Range;
@@ -158,6 +158,7 @@ faulty!(FaultyStore: PostStore {
     ) -> Outcome<Arc<Post>>;
     post_revisions(id: PostId, range: Range) -> Vec<Revision>;
     user_posts(author: UserId, range: Range) -> Vec<PostId>;
+    pulled_posts(author: UserId, range: Range) -> Vec<PostId>;
     all_user_posts(author: UserId, range: Range) -> Vec<PostId>;
 });
 
@@ -183,7 +184,7 @@ faulty!(FaultyStore: GraphStore {
     edges(kind: EdgeKind, direction: Direction, user: UserId, range: Range) -> Vec<Edge>;
     relations(viewer: UserId, users: &[UserId]) -> Vec<Relation>;
     following(viewer: UserId) -> Arc<Following>;
-    pulled_followees(viewer: UserId) -> Arc<Vec<PulledAuthor>>;
+    sources(viewer: UserId) -> Sources;
     fanout_followers(author: UserId, after: Option<UserId>, limit: usize) -> Vec<UserId>;
 });
 

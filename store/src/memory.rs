@@ -24,7 +24,7 @@ use social_core::import::ImportProgress;
 use social_core::page::{Order, Range};
 use social_core::posts::{Post, Revision};
 use social_core::request::{RequestKey, TraceContext};
-use social_core::timeline::Marker;
+use social_core::timeline::{Marker, ReadAhead};
 use social_core::users::{Handle, User};
 use social_core::{Clock, CommentId, Error, EventId, PostId, Result, SessionId, Time, UserId, limits};
 use uuid::Uuid;
@@ -60,6 +60,8 @@ impl Memory {
             timelines: Arc::new(MemoryTimelines::new()),
             counters: Arc::new(self.clone()),
             signals: Arc::new(LocalSignals::new()),
+            // Not for speed: the suite then runs both ways of reading a timeline.
+            read_ahead: ReadAhead::new(),
             clock: self.rows().clock.clone(),
         }
     }

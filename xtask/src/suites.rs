@@ -26,6 +26,7 @@ const CONFORMANCE: (&str, &str) = ("social-store", "conformance");
 const CLUSTER: &[(&str, &str, Option<&str>)] = &[
     ("xtask", "services", None),
     (CONFORMANCE.0, CONFORMANCE.1, Some("cluster::")),
+    ("social-store", "waves", None),
     ("social-server", "cluster", None),
     ("social-server", "cluster_faults", None),
 ];

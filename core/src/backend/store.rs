@@ -21,7 +21,7 @@ use crate::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash,
 use crate::comments::{Comment, CommentDraft};
 use crate::error::Result;
 use crate::fanout::{Event, Policy, Progress};
-use crate::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, PulledAuthor, Relation};
+use crate::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, Relation, Sources};
 use crate::id::{CommentId, EventId, PostId, SessionId, UserId};
 use crate::import::{ImportBatch, ImportFollow, ImportOutcome, ImportPost, ImportProgress};
 use crate::likes::{Like, LikeChange};
@@ -151,6 +151,12 @@ pub trait PostStore: Send + Sync {
     /// Ids of all of an author's posts, deleted ones included, keyed by id. One moment's view: a post that is deleted or brought back
     /// meanwhile is in it once.
     async fn all_user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>>;
+
+    /// Like [`user_posts`](PostStore::user_posts), for readers who merge an author's pulled posts and drop what they may not see: never older
+    /// than what [`sources`](GraphStore::sources) answered before, and deleted ones may be among them.
+    async fn pulled_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>> {
+        self.user_posts(author, range).await
+    }
 }
 
 /// Comments.
@@ -229,8 +235,9 @@ pub trait GraphStore: Send + Sync {
     /// acknowledged.
     async fn following(&self, viewer: UserId) -> Result<Arc<Following>>;
 
-    /// Followees of the viewer some of whose posts are pulled. Never older than the last pulled post that was acknowledged.
-    async fn pulled_followees(&self, viewer: UserId) -> Result<Arc<Vec<PulledAuthor>>>;
+    /// Whose posts the viewer's home timeline shows, as [`following`](GraphStore::following) tells, and those of them some of whose posts are
+    /// pulled: never older than the last pulled post that was acknowledged.
+    async fn sources(&self, viewer: UserId) -> Result<Sources>;
 
     /// The next `limit` followers of an author behind `after`, in an order of the store's that never changes for one follower. Fewer
     /// than `limit` is the end.

@@ -12,7 +12,7 @@ use crate::cursor::{Binding, Listed, PageRequest};
 use crate::error::Result;
 use crate::id::{PostId, UserId, minted_at};
 use crate::page::{Range, Round, fill, next_after};
-use crate::posts::view::{Relations, hydrate, readable};
+use crate::posts::view::{Known, Relations, hydrate, readable};
 use crate::posts::{PostCounts, PostView};
 use crate::request::{Caller, Viewer, check_id};
 use crate::users::{self, User};
@@ -125,7 +125,7 @@ async fn liked_posts(backend: &Backend, viewer: Viewer, likes: &[Like]) -> Resul
         .into_iter()
         .filter(|post| access::may_read(viewer, post, &relations.to(post.author)))
         .collect();
-    let views = hydrate(backend, viewer, readable, &relations).await?;
+    let views = hydrate(backend, viewer, readable, &relations, &Known::default()).await?;
     let mut views = views.into_iter().peekable();
     Ok(likes
         .iter()

@@ -1,6 +1,6 @@
 //! Reading posts, their revisions, and a user's posts.
 
-use super::view::{self, PostView, Relations};
+use super::view::{self, Known, PostView, Relations};
 use super::{Post, Revision, Visibility};
 use futures::FutureExt as _;
 
@@ -133,7 +133,7 @@ pub async fn list_by_user(
     };
     let (shown, next) = fill(size, after, look).await?;
     Ok(Listed::new(
-        view::hydrate(backend, viewer, shown, relations).await?,
+        view::hydrate(backend, viewer, shown, relations, &Known::default()).await?,
         next,
         &binding,
     ))

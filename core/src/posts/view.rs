@@ -1,6 +1,7 @@
 //! Posts as a viewer sees them: the row, its author, its counts and how the viewer stands to it.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use super::{Post, PostCounts};
@@ -66,6 +67,65 @@ impl Relations {
     }
 }
 
+/// Rows that were read already within the same call. What is not among them is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    posts: HashMap<PostId, Option<Arc<Post>>>,
+    users: HashMap<UserId, Option<Arc<User>>>,
+    liked: HashMap<PostId, bool>,
+}
+
+impl Known {
+    /// Reads what showing these posts of these authors to a viewer takes, but for the counts.
+    pub(crate) async fn read(backend: &Backend, viewer: UserId, posts: &[PostId], authors: &[UserId]) -> Result<Self> {
+        let store = &backend.store;
+        let (rows, users, liked) =
+            futures::try_join!(store.posts(posts), store.users(authors), store.liked(viewer, posts))?;
+        Ok(Self {
+            posts: posts.iter().copied().zip(rows).collect(),
+            users: authors.iter().copied().zip(users).collect(),
+            liked: posts.iter().copied().zip(liked).collect(),
+        })
+    }
+
+    pub(crate) async fn posts(&self, backend: &Backend, ids: &[PostId]) -> Result<Vec<Option<Arc<Post>>>> {
+        complete(&self.posts, ids, async |ids| backend.store.posts(ids).await).await
+    }
+
+    async fn users(&self, backend: &Backend, ids: &[UserId]) -> Result<Vec<Option<Arc<User>>>> {
+        complete(&self.users, ids, async |ids| backend.store.users(ids).await).await
+    }
+
+    async fn liked(&self, backend: &Backend, viewer: Viewer, posts: &[PostId]) -> Result<Vec<bool>> {
+        match viewer.user() {
+            Some(me) => complete(&self.liked, posts, async |posts| backend.store.liked(me, posts).await).await,
+            None => Ok(vec![false; posts.len()]),
+        }
+    }
+}
+
+/// The values of keys, in order: the known ones, and those that `load` answers for the others.
+async fn complete<K: Copy + Eq + Hash, V: Clone>(
+    known: &HashMap<K, V>,
+    keys: &[K],
+    load: impl AsyncFnOnce(&[K]) -> Result<Vec<V>>,
+) -> Result<Vec<V>> {
+    if known.is_empty() {
+        return load(keys).await;
+    }
+    let missing: Vec<K> = keys.iter().copied().filter(|key| !known.contains_key(key)).collect();
+    let mut loaded = if missing.is_empty() {
+        Vec::new()
+    } else {
+        load(&missing).await?
+    }
+    .into_iter();
+    Ok(keys
+        .iter()
+        .filter_map(|key| known.get(key).cloned().or_else(|| loaded.next()))
+        .collect())
+}
+
 /// Posts by id as the viewer may see them: in order, `None` for one that is not there or not visible.
 pub(crate) async fn visible(backend: &Backend, viewer: Viewer, ids: &[PostId]) -> Result<Vec<Option<PostView>>> {
     let posts = backend.store.posts(ids).await?;
@@ -79,6 +139,7 @@ pub(crate) async fn visible(backend: &Backend, viewer: Viewer, ids: &[PostId]) -
         viewer,
         readable.iter().flatten().cloned().collect(),
         &relations,
+        &Known::default(),
     )
     .await?
     .into_iter()
@@ -112,6 +173,7 @@ pub(crate) async fn hydrate(
     viewer: Viewer,
     posts: Vec<Arc<Post>>,
     relations: &Relations,
+    known: &Known,
 ) -> Result<Vec<PostView>> {
     if posts.is_empty() {
         return Ok(Vec::new());
@@ -119,9 +181,9 @@ pub(crate) async fn hydrate(
     let ids: Vec<PostId> = posts.iter().map(|post| post.id).collect();
     let authors: Vec<UserId> = posts.iter().map(|post| post.author).collect();
     let (authors, counts, liked) = futures::try_join!(
-        backend.store.users(&authors),
+        known.users(backend, &authors),
         backend.counters.posts(&ids),
-        liked(backend, viewer, &ids)
+        known.liked(backend, viewer, &ids)
     )?;
     let rows = posts.into_iter().zip(authors).zip(counts).zip(liked);
     Ok(rows
@@ -140,17 +202,10 @@ pub(crate) async fn hydrate(
 /// One post as the viewer sees it, whether deleted or not; the caller has decided that it may be shown.
 pub(super) async fn show(backend: &Backend, viewer: Viewer, post: Arc<Post>) -> Result<PostView> {
     let relations = Relations::load(backend, viewer, [post.author].into_iter()).await?;
-    hydrate(backend, viewer, vec![post], &relations)
+    hydrate(backend, viewer, vec![post], &relations, &Known::default())
         .await?
         .pop()
         .ok_or_else(crate::Error::post_not_found)
-}
-
-async fn liked(backend: &Backend, viewer: Viewer, posts: &[PostId]) -> Result<Vec<bool>> {
-    match viewer.user() {
-        Some(me) => backend.store.liked(me, posts).await,
-        None => Ok(vec![false; posts.len()]),
-    }
 }
 
 impl ViewerState {

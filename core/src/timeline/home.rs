@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 
-use super::ready::{Arrivals, Reader};
+use super::ready::{Arrivals, Reader, Stretch};
 use crate::backend::Backend;
 use crate::cursor::{Binding, Cursor, HomePlace, PageRequest};
 use crate::error::Result;
 use crate::graph::Relation;
 use crate::id::{PostId, UserId};
-use crate::page::{Round, fill};
+use crate::page::{Round, fill, first_round};
 use crate::posts::view::{Relations, hydrate};
 use crate::posts::{Post, PostView, Visibility};
 use crate::request::{Caller, Viewer};
@@ -51,7 +51,7 @@ pub async fn home(backend: &Backend, caller: &Caller, request: HomeRequest<'_>) 
     let size = request.page.size()?;
     let binding = binding(caller.viewer, request.exclude_replies);
     let place = place(&binding, &request)?;
-    let reader = Reader::open(backend, viewer).await?;
+    let reader = Reader::open(backend, viewer, place.first_stretch(size)).await?;
     let walk = Walk {
         reader: &reader,
         exclude_replies: request.exclude_replies,
@@ -69,8 +69,12 @@ pub async fn home(backend: &Backend, caller: &Caller, request: HomeRequest<'_>) 
         let before = Some(PostId(before));
         HomePlace { before, newer_than }.seal(&binding)
     });
+    let items = reader.show(caller.viewer, posts).await?;
+    if place == HomePlace::default() && !reader.is_rebuilding() {
+        reader.note_page(&items);
+    }
     Ok(HomePage {
-        items: reader.show(caller.viewer, posts).await?,
+        items,
         next_page_token,
         head_cursor: reader.cursor().seal(&binding),
         rebuilding: reader.is_rebuilding(),
@@ -87,6 +91,19 @@ fn place(binding: &Binding, request: &HomeRequest<'_>) -> Result<HomePlace> {
         });
     }
     HomePlace::open(binding, request.page.token)
+}
+
+impl HomePlace {
+    /// The stretch that a page of `size` entries from here begins with.
+    fn first_stretch(&self, size: usize) -> Stretch {
+        match self.newer_than {
+            None => Stretch {
+                before: self.before,
+                limit: first_round(size),
+            },
+            Some(_) => Stretch::HEAD,
+        }
+    }
 }
 
 /// Fills one page.
@@ -134,7 +151,7 @@ impl Walk<'_> {
 impl Reader<'_> {
     /// Of the posts those that belong into the viewer's home timeline by today's relations, in the same order.
     pub(super) async fn readable(&self, ids: &[PostId], exclude_replies: bool) -> Result<Vec<Arc<Post>>> {
-        let posts = self.backend.store.posts(ids).await?;
+        let posts = self.known.posts(self.backend, ids).await?;
         Ok(posts
             .into_iter()
             .flatten()
@@ -153,7 +170,15 @@ impl Reader<'_> {
     /// Hydrates posts of the home timeline. How the viewer stands to their authors is known already.
     pub(super) async fn show(&self, viewer: Viewer, posts: Vec<Arc<Post>>) -> Result<Vec<PostView>> {
         let relations = Relations::known(posts.iter().map(|post| (post.author, self.relation(post.author))));
-        hydrate(self.backend, viewer, posts, &relations).await
+        hydrate(self.backend, viewer, posts, &relations, &self.known).await
+    }
+
+    /// Takes note of a first page, so that the next one is read at once.
+    fn note_page(&self, page: &[PostView]) {
+        let authors = page.iter().map(|view| view.post.author);
+        self.backend
+            .read_ahead
+            .note(self.viewer, self.head.generation, self.looked_at(), authors);
     }
 
     fn relation(&self, author: UserId) -> Relation {

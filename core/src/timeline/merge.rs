@@ -92,25 +92,34 @@ pub(super) async fn pulled(
     from: PostId,
     limit: usize,
 ) -> Result<Vec<PostId>> {
-    let mut found = Vec::new();
+    let highest = PostId(before.map_or(u64::MAX, |post| post.0.saturating_sub(1)));
+    let mut reads = Vec::with_capacity(authors.len());
     for pulled in authors {
-        let mut wanted = limit;
-        for &(first, last) in pulled.stretches.iter().rev() {
-            let (low, high) = (
-                first.max(from),
-                last.0.min(before.map_or(u64::MAX, |post| post.0.saturating_sub(1))),
-            );
-            if wanted == 0 || low.0 > high {
-                continue;
-            }
-            let range = Range {
-                until: low.0.checked_sub(1),
-                ..Range::newest(high.checked_add(1), wanted)
-            };
-            let posts = backend.store.user_posts(pulled.author, range).await?;
-            wanted -= posts.len();
-            found.extend(posts);
+        reads.push(pulled_of(backend, pulled, from, highest, limit));
+    }
+    let found: Vec<Vec<PostId>> = stream::iter(reads).buffer_unordered(CONCURRENCY).try_collect().await?;
+    Ok(found.concat())
+}
+
+/// An author's pulled posts between two, both inclusive.
+async fn pulled_of(
+    backend: &Backend,
+    pulled: &PulledAuthor,
+    lowest: PostId,
+    highest: PostId,
+    limit: usize,
+) -> Result<Vec<PostId>> {
+    let mut found = Vec::new();
+    for &(first, last) in pulled.stretches.iter().rev() {
+        let (low, high, wanted) = (first.max(lowest), last.min(highest), limit - found.len());
+        if wanted == 0 || low > high {
+            continue;
         }
+        let range = Range {
+            until: low.0.checked_sub(1),
+            ..Range::newest(high.0.checked_add(1), wanted)
+        };
+        found.extend(backend.store.pulled_posts(pulled.author, range).await?);
     }
     Ok(found)
 }

@@ -1,17 +1,19 @@
 //! A viewer's timeline made ready: read where it is, rebuilt from truth where it is not.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::read_ahead::Glimpse;
 use super::{deep, merge};
-use crate::backend::{Backend, Filled, Horizon, Position, Since};
+use crate::backend::{Backend, Filled, Horizon, Position, Since, TimelineSlice};
 use crate::cursor::Cursor;
 use crate::error::Result;
-use crate::graph::{Following, PulledAuthor};
+use crate::graph::{Following, PulledAuthor, Sources};
 use crate::id::{PostId, UserId};
 use crate::limits;
+use crate::posts::view::Known;
 
 /// A generation that no timeline ever has: a cursor issued while there was no ready timeline goes by the horizon alone.
 const NO_GENERATION: Position = Position {
@@ -24,6 +26,18 @@ const FILL_WAIT: Duration = Duration::from_secs(2);
 /// How often it looks meanwhile.
 const FILL_LOOK: Duration = Duration::from_millis(5);
 
+/// A stretch of a timeline to begin with: entries below `before`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub(super) before: Option<PostId>,
+    pub(super) limit: usize,
+}
+
+impl Stretch {
+    /// For who wants to know where the timeline is, more than what it holds.
+    pub(super) const HEAD: Self = Self { before: None, limit: 1 };
+}
+
 /// What one viewer's reading goes by. Taken in an order that makes a cursor of it safe: the horizon, the timeline's position, and only then
 /// whom the viewer follows, so that what a follow brings in between is delivered twice rather than never.
 pub(super) struct Reader<'a> {
@@ -33,6 +47,12 @@ pub(super) struct Reader<'a> {
     pub(super) head: Position,
     pub(super) following: Arc<Following>,
     pub(super) pulled: Arc<Vec<PulledAuthor>>,
+    /// Rows that were read together with the timeline.
+    pub(super) known: Known,
+    /// What the timeline held where the reading began.
+    first: Option<(Stretch, TimelineSlice)>,
+    /// The posts of the first round, whether they may be read or not.
+    looked_at: OnceLock<Vec<PostId>>,
 }
 
 /// What became visible after a cursor.
@@ -44,18 +64,30 @@ pub(super) enum Arrivals {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) async fn open(backend: &'a Backend, viewer: UserId) -> Result<Self> {
+    /// Begins to read a viewer's timeline with a stretch of it.
+    pub(super) async fn open(backend: &'a Backend, viewer: UserId, first: Stretch) -> Result<Self> {
         let horizon = backend.store.horizon().await?;
-        let head = position(backend, viewer).await?;
-        let following = backend.store.following(viewer).await?;
-        let pulled = backend.store.pulled_followees(viewer).await?;
+        let at_once = match backend.read_ahead.glimpse(viewer) {
+            Some(glimpse) => read_at_once(backend, viewer, first, &glimpse).await?,
+            None => None,
+        };
+        let (slice, sources, known) = match at_once {
+            Some((slice, sources, known)) => (Some(slice), sources, known),
+            None => {
+                let slice = made_ready(backend, viewer, first).await?;
+                (slice, backend.store.sources(viewer).await?, Known::default())
+            }
+        };
         Ok(Self {
             backend,
             viewer,
             horizon,
-            head,
-            following,
-            pulled,
+            head: slice.as_ref().map_or(NO_GENERATION, |slice| slice.head),
+            following: sources.following,
+            pulled: sources.pulled,
+            known,
+            first: slice.map(|slice| (first, slice)),
+            looked_at: OnceLock::new(),
         })
     }
 
@@ -82,7 +114,20 @@ impl<'a> Reader<'a> {
 
     /// [`stretch`](Self::stretch) for who can use more than `limit` entries: there are more where they come at next to no cost.
     pub(super) async fn round(&self, before: Option<PostId>, limit: usize) -> Result<Vec<PostId>> {
-        let Some(slice) = self.backend.timelines.read(self.viewer, before, limit).await? else {
+        let posts = self.entries(before, limit).await?;
+        if self.backend.read_ahead.is_on() {
+            self.looked_at.get_or_init(|| posts.clone());
+        }
+        Ok(posts)
+    }
+
+    /// The posts of the first round.
+    pub(super) fn looked_at(&self) -> &[PostId] {
+        self.looked_at.get().map_or(&[], Vec::as_slice)
+    }
+
+    async fn entries(&self, before: Option<PostId>, limit: usize) -> Result<Vec<PostId>> {
+        let Some(slice) = self.slice(Stretch { before, limit }).await? else {
             return self.merged(before, limit).await;
         };
         let is_full = slice.posts.len() == limit;
@@ -102,6 +147,18 @@ impl<'a> Reader<'a> {
             posts.extend(self.merged(Some(below), limit - posts.len()).await?);
         }
         Ok(posts)
+    }
+
+    async fn slice(&self, stretch: Stretch) -> Result<Option<TimelineSlice>> {
+        match &self.first {
+            Some((first, slice)) if *first == stretch => Ok(Some(slice.clone())),
+            _ => {
+                self.backend
+                    .timelines
+                    .read(self.viewer, stretch.before, stretch.limit)
+                    .await
+            }
+        }
     }
 
     /// `wanted` entries below `before` merged from truth, or more. Where the viewer follows many, the cost lies in asking each of them once,
@@ -155,18 +212,39 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The position of the viewer's timeline, which is made where it is absent. A reader who finds another filling it waits for that one.
-async fn position(backend: &Backend, viewer: UserId) -> Result<Position> {
+/// Everything at the same time, what is likely to be shown included; `None` where that must be done in turn.
+///
+/// **Why the order does not matter here.** A follow reaches readers by dropping the timeline: what its author wrote before comes with another
+/// generation. So where the generation is one that was there before this began, a follow that came in between is not done yet,
+/// its event holds the horizon back, and a cursor of this generation brings what is missing once that is gone. What an unmute gives back, the cursor's digest tells.
+async fn read_at_once(
+    backend: &Backend,
+    viewer: UserId,
+    first: Stretch,
+    glimpse: &Glimpse,
+) -> Result<Option<(TimelineSlice, Sources, Known)>> {
+    let (slice, sources, known) = futures::try_join!(
+        backend.timelines.read(viewer, first.before, first.limit),
+        backend.store.sources(viewer),
+        Known::read(backend, viewer, &glimpse.posts, &glimpse.authors),
+    )?;
+    let slice = slice.filter(|slice| slice.head.generation == glimpse.generation);
+    Ok(slice.map(|slice| (slice, sources, known)))
+}
+
+/// A stretch of the viewer's timeline, which is made where it is absent. A reader who finds another filling it waits for that one, and at last
+/// goes without.
+async fn made_ready(backend: &Backend, viewer: UserId, stretch: Stretch) -> Result<Option<TimelineSlice>> {
     let deadline = Instant::now() + FILL_WAIT;
     loop {
-        if let Some(slice) = backend.timelines.read(viewer, None, 1).await? {
-            return Ok(slice.head);
+        if let Some(slice) = backend.timelines.read(viewer, stretch.before, stretch.limit).await? {
+            return Ok(Some(slice));
         }
         if make_ready(backend, viewer).await?.is_some() {
             continue;
         }
         if Instant::now() >= deadline {
-            return Ok(NO_GENERATION);
+            return Ok(None);
         }
         tokio::time::sleep(FILL_LOOK).await;
     }

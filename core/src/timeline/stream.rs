@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::home::binding;
-use super::ready::{Arrivals, Reader};
+use super::ready::{Arrivals, Reader, Stretch};
 use crate::auth;
 use crate::backend::{Backend, Channel, Listener, Wake, WakeKind};
 use crate::clock::Time;
@@ -117,7 +117,7 @@ pub async fn subscribe(backend: &Backend, caller: &Caller, request: HomeSubscrib
     listener.watch(Channel::Sessions(viewer));
     // A session revoked before the stream listened would wake nobody.
     auth::require_live_session(backend, caller.viewer).await?;
-    let reader = Reader::open(backend, viewer).await?;
+    let reader = Reader::open(backend, viewer, Stretch::HEAD).await?;
     let resuming = resume.is_some();
     let cursor = match resume {
         Some(cursor) => cursor,
@@ -216,7 +216,7 @@ impl HomeSubscription {
         if pending.session {
             auth::require_live_session(&backend, self.caller.viewer).await?;
         }
-        let reader = Reader::open(&backend, self.viewer).await?;
+        let reader = Reader::open(&backend, self.viewer, Stretch::HEAD).await?;
         self.follow_mutes(&reader);
         if self.watch_pulled(&reader) || pending.arrivals {
             self.send_arrivals(&reader, pending.resuming).await?;

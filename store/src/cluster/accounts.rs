@@ -5,6 +5,7 @@
 
 mod sessions;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -103,12 +104,12 @@ impl AccountStore for Truth {
     }
 
     async fn users(&self, ids: &[UserId]) -> Result<Vec<Option<Arc<User>>>> {
-        let reads = ids.iter().map(|id| self.user_doc(*id));
-        let docs: Vec<_> = stream::iter(reads.collect::<Vec<_>>())
-            .buffered(READS)
-            .try_collect()
-            .await?;
-        Ok(docs.into_iter().map(|doc| doc.map(|doc| Arc::new(doc.row))).collect())
+        let mut keys: Vec<u64> = ids.iter().map(|id| id.0).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let docs: HashMap<u64, Doc<User>> = self.accounts.users.get_many(&self.db, &keys).await?;
+        let users: HashMap<u64, Arc<User>> = docs.into_iter().map(|(id, doc)| (id, Arc::new(doc.row))).collect();
+        Ok(ids.iter().map(|id| users.get(&id.0).cloned()).collect())
     }
 
     async fn user_ids(&self, handles: &[Handle]) -> Result<Vec<Option<UserId>>> {

@@ -2,6 +2,9 @@
 //!
 //! A document remembers the last events that changed it, so that repeating one that was applied already is told from losing to another.
 
+use std::collections::HashMap;
+
+use futures::future::try_join_all;
 use scylla::serialize::value::SerializeValue;
 use scylla::statement::prepared::PreparedStatement;
 use social_core::{Error, Result};
@@ -12,6 +15,9 @@ use crate::rows::{Row, decode_as, encode_as};
 
 /// Events that a document remembers. A repetition that comes later than this many further changes is refused as lost.
 const REMEMBERED: usize = 64;
+
+/// Documents that one statement asks for by their ids: they lie on any nodes, and the one that is asked collects them.
+const KEYS_AT_ONCE: usize = 25;
 
 /// A document as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +68,7 @@ pub(super) struct Docs {
     table: &'static str,
     select: PreparedStatement,
     select_serial: PreparedStatement,
+    select_many: PreparedStatement,
     insert: PreparedStatement,
     update: PreparedStatement,
 }
@@ -69,12 +76,14 @@ pub(super) struct Docs {
 impl Docs {
     pub(super) async fn prepare(db: &Db, table: &'static str) -> Result<Self> {
         let select = format!("SELECT version, row FROM {table} WHERE id = ?");
+        let select_many = format!("SELECT id, version, row FROM {table} WHERE id IN ?");
         let insert = format!("INSERT INTO {table} (id, version, row) VALUES (?, ?, ?) IF NOT EXISTS");
         let update = format!("UPDATE {table} SET version = ?, row = ? WHERE id = ? IF version = ?");
         Ok(Self {
             table,
             select: db.prepare(Class::Read, &select).await?,
             select_serial: db.prepare(Class::Serial, &select).await?,
+            select_many: db.prepare(Class::Read, &select_many).await?,
             insert: db.prepare(Class::Conditional, &insert).await?,
             update: db.prepare(Class::Conditional, &update).await?,
         })
@@ -82,6 +91,22 @@ impl Docs {
 
     pub(super) async fn get<T: Row>(&self, db: &Db, id: impl Key) -> Result<Option<Doc<T>>> {
         self.read(db, &self.select, id).await
+    }
+
+    /// Those of some documents that are there.
+    pub(super) async fn get_many<T: Row>(&self, db: &Db, ids: &[u64]) -> Result<HashMap<u64, Doc<T>>> {
+        if let [id] = ids {
+            // Where its replicas are known.
+            let doc = self.get(db, *id).await?;
+            return Ok(doc.into_iter().map(|doc| (*id, doc)).collect());
+        }
+        let keys: Vec<i64> = ids.iter().map(|id| *id as i64).collect();
+        let parts = keys
+            .chunks(KEYS_AT_ONCE)
+            .map(|keys| db.rows(&self.select_many, (keys,)));
+        let rows: Vec<Vec<(i64, i64, Vec<u8>)>> = try_join_all(parts).await?;
+        let doc = |(id, version, body): (i64, i64, Vec<u8>)| Ok((id as u64, self.read_row(version, &body)?));
+        rows.into_iter().flatten().map(doc).collect()
     }
 
     /// Stores a new document under version 1; `event` makes it ours.
@@ -139,12 +164,16 @@ impl Docs {
         let Some((version, body)) = db.row::<(i64, Vec<u8>)>(select, (id.value(),)).await? else {
             return Ok(None);
         };
-        let (events, row) = decode_as(T::FORMAT, &body).map_err(|error| error.report(self.table))?;
-        Ok(Some(Doc {
+        self.read_row(version, &body).map(Some)
+    }
+
+    fn read_row<T: Row>(&self, version: i64, body: &[u8]) -> Result<Doc<T>> {
+        let (events, row) = decode_as(T::FORMAT, body).map_err(|error| error.report(self.table))?;
+        Ok(Doc {
             version: version as u64,
             events,
             row,
-        }))
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use social_core::{Error, EventId, PostId, Reason, Result, limits};
 use super::change::Change;
 use super::db::{Db, statements};
 use super::docs::{self, Docs};
+use super::fresh::Demand;
 use super::outbox::{Filed, Filing, Stage};
 use super::stats::Stats;
 use super::sweep::Sweep;
@@ -62,6 +63,14 @@ impl Default for Timing {
     }
 }
 
+/// The horizon as it was looked at last.
+#[derive(Default)]
+struct KnownHorizon {
+    horizon: Option<(Horizon, Instant)>,
+    /// How often it was forgotten: what was being looked at then is out of date.
+    forgotten: u64,
+}
+
 /// The statements of events, and what is remembered of them.
 pub(super) struct Events {
     statements: Statements,
@@ -70,7 +79,8 @@ pub(super) struct Events {
     pub(super) sweep: Sweep,
     timing: Timing,
     policy: Mutex<Option<(Policy, Instant)>>,
-    horizon: Mutex<Option<(Horizon, Instant)>>,
+    horizon: Mutex<KnownHorizon>,
+    horizon_wanted: Demand,
 }
 
 impl Events {
@@ -83,12 +93,15 @@ impl Events {
             timing,
             policy: Mutex::default(),
             horizon: Mutex::default(),
+            horizon_wanted: Demand::default(),
         })
     }
 
     /// Has the horizon looked at anew when it is asked for next.
     pub(super) fn forget_horizon(&self) {
-        *self.horizon.lock() = None;
+        let mut known = self.horizon.lock();
+        known.horizon = None;
+        known.forgotten += 1;
     }
 
     pub(super) fn timing(&self) -> Timing {
@@ -236,16 +249,14 @@ impl EventStore for Truth {
     }
 
     async fn horizon(&self) -> Result<Horizon> {
-        let known = *self.events.horizon.lock();
+        self.events.horizon_wanted.note();
+        let known = self.events.horizon.lock().horizon;
         if let Some((horizon, at)) = known
             && at.elapsed() < self.events.timing.horizon_every
         {
             return Ok(horizon);
         }
-        let began = Instant::now();
-        let horizon = self.look_at_horizon().await?;
-        *self.events.horizon.lock() = Some((horizon, began));
-        Ok(horizon)
+        self.learn_horizon().await
     }
 
     async fn policy(&self) -> Result<Policy> {
@@ -364,6 +375,24 @@ impl Truth {
             }
         }
         Ok(open)
+    }
+
+    /// Looks at the horizon for those who ask for it next, where somebody did lately.
+    pub(super) async fn refresh_horizon(&self) -> Result<()> {
+        if self.events.horizon_wanted.is_there() {
+            self.learn_horizon().await?;
+        }
+        Ok(())
+    }
+
+    async fn learn_horizon(&self) -> Result<Horizon> {
+        let (began, forgotten) = (Instant::now(), self.events.horizon.lock().forgotten);
+        let horizon = self.look_at_horizon().await?;
+        let mut known = self.events.horizon.lock();
+        if known.forgotten == forgotten {
+            known.horizon = Some((horizon, began));
+        }
+        Ok(horizon)
     }
 
     /// The horizon now. Dead letters hold it back: what they would bring is owed.

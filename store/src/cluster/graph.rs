@@ -14,7 +14,7 @@ use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use social_core::backend::GraphStore;
 use social_core::fanout::Payload;
-use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, PulledAuthor, Relation};
+use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, Relation, Sources};
 use social_core::page::{Order, Range};
 use social_core::request::TraceContext;
 use social_core::{Error, EventId, Reason, Result, UserId, limits};
@@ -145,9 +145,10 @@ impl GraphStore for Truth {
         self.graph.following.get(viewer, version, load).await
     }
 
-    async fn pulled_followees(&self, viewer: UserId) -> Result<Arc<Vec<PulledAuthor>>> {
+    async fn sources(&self, viewer: UserId) -> Result<Sources> {
         let following = self.following(viewer).await?;
-        self.pulled_among(&following).await
+        let pulled = self.pulled_among(&following).await?;
+        Ok(Sources { following, pulled })
     }
 
     async fn fanout_followers(&self, author: UserId, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>> {

@@ -10,6 +10,7 @@ mod db;
 mod docs;
 mod error;
 mod events;
+mod fresh;
 mod graph;
 mod ids;
 mod imports;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use social_core::backend::{Backend, Signals};
+use social_core::timeline::ReadAhead;
 use social_core::{Clock, EventId, PostId, UserId};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -116,6 +118,7 @@ pub struct Cluster {
     timelines: Arc<CqlTimelines>,
     counters: Arc<RedisCounters>,
     signals: Arc<RedisSignals>,
+    read_ahead: ReadAhead,
     redis: Redis,
     clock: Clock,
     tasks: JoinSet<()>,
@@ -150,14 +153,17 @@ pub async fn open(config: Config) -> Result<Cluster, Error> {
         signals: Arc::clone(&signals),
     });
     let truth = Box::pin(Truth::prepare(Arc::clone(&db), Arc::clone(&ids), moves, config.timing)).await?;
+    let truth = Arc::new(truth);
     let timelines = CqlTimelines::prepare(db, ids, config.timing.slack).await?;
     tasks.spawn(recount(Arc::clone(&counters), closing.clone()));
+    tasks.spawn(keep_fresh(Arc::clone(&truth), closing.clone()));
     Ok(Cluster {
-        truth: Arc::new(truth),
+        truth,
         lease,
         timelines: Arc::new(timelines),
         counters,
         signals,
+        read_ahead: ReadAhead::new(),
         redis,
         clock: config.clock,
         tasks,
@@ -173,6 +179,7 @@ impl Cluster {
             timelines: self.timelines.clone(),
             counters: self.counters.clone(),
             signals: self.signals.clone() as Arc<dyn Signals>,
+            read_ahead: self.read_ahead.clone(),
             clock: self.clock.clone(),
         }
     }
@@ -193,6 +200,11 @@ impl Cluster {
         }
         self.redis.close();
     }
+}
+
+async fn keep_fresh(truth: Arc<Truth>, closing: CancellationToken) {
+    let looks = async { tokio::join!(fresh::keep_horizon(Arc::clone(&truth)), fresh::keep_pulled(truth)) };
+    closing.run_until_cancelled(looks).await;
 }
 
 async fn keep_lease(lease: Arc<Lease>, closing: CancellationToken) {

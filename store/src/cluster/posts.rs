@@ -9,7 +9,6 @@ mod rows;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use social_core::backend::PostStore;
 use social_core::fanout::{Mode, Payload, Strategy};
@@ -67,7 +66,7 @@ impl PostStore for Truth {
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<Option<Arc<Post>>>> {
         let mut posts = Vec::with_capacity(ids.len());
         for some in ids.chunks(AT_ONCE) {
-            posts.extend(try_join_all(some.iter().map(|id| self.post(*id))).await?);
+            posts.extend(self.present_posts(some).await?);
         }
         Ok(posts)
     }
@@ -118,6 +117,13 @@ impl PostStore for Truth {
 
     async fn all_user_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>> {
         self.listed_posts(List::AllUserPosts, author, range).await
+    }
+
+    async fn pulled_posts(&self, author: UserId, range: Range) -> Result<Vec<PostId>> {
+        match self.lately_pulled(author, &range).await? {
+            Some(posts) => Ok(posts),
+            None => self.user_posts(author, range).await,
+        }
     }
 }
 
@@ -173,7 +179,7 @@ impl Truth {
         }
     }
 
-    async fn listed_posts(&self, list: List, author: UserId, range: Range) -> Result<Vec<PostId>> {
+    pub(super) async fn listed_posts(&self, list: List, author: UserId, range: Range) -> Result<Vec<PostId>> {
         let entries = self.lists.range(&self.db, list, author.0, &range).await?;
         Ok(entries.into_iter().map(|entry| PostId(entry.key)).collect())
     }
@@ -235,14 +241,13 @@ impl Truth {
 
     async fn apply_new_post(&self, act: Act, new: &NewPost) -> Result<Verdict> {
         let (author, id) = (new.row.post.author, new.row.post.id);
-        let stretches = async {
-            match new.mode {
-                Mode::Pull => self.note_pulled(act, author, id).await,
-                Mode::Push if new.ends_stretch => self.end_stretch(act, author, id).await,
-                Mode::Push => Ok(()),
-            }
-        };
-        tokio::try_join!(stretches, self.write_new_post(&new.row, new.mode))?;
+        // Before the stretch: who sees that finds the post in the author's list.
+        self.write_new_post(&new.row, new.mode).await?;
+        match new.mode {
+            Mode::Pull => self.note_pulled(act, author, id).await?,
+            Mode::Push if new.ends_stretch => self.end_stretch(act, author, id).await?,
+            Mode::Push => {}
+        }
         Ok(Verdict::Stored)
     }
 

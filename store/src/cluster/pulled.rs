@@ -12,13 +12,16 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use social_core::graph::{Following, PulledAuthor};
+use social_core::page::{Order, Range};
 use social_core::{Error, PostId, Result, Time, UserId, limits};
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 use super::change::Act;
 use super::db::{Db, statements};
 use super::docs::{Docs, Put};
-use super::lists::spread;
+use super::fresh::Demand;
+use super::lists::{List, spread};
 use super::outbox::minute_of;
 use super::truth::Truth;
 use crate::rows::Row;
@@ -42,6 +45,10 @@ const LOCKS: usize = 256;
 const ATTEMPTS: usize = 32;
 /// Documents read at once.
 const AT_ONCE: usize = 128;
+/// Posts of an author that are kept in memory.
+const NEWEST: usize = 128;
+/// Authors whose stretches are read anew for readers to come.
+const RENEWED: usize = 2_000;
 
 statements!(Statements {
     add: Write "INSERT INTO pulled_authors (part, author) VALUES (?, ?) USING TIMESTAMP ?",
@@ -62,12 +69,12 @@ struct Stretches {
 impl Row for Stretches {}
 
 impl Stretches {
-    /// With a pulled post; `None` where that is in a stretch already.
-    fn with(&self, post: PostId) -> Option<Self> {
-        if self.list.iter().any(|(from, to)| (*from..=*to).contains(&post)) {
-            return None;
-        }
+    /// With a pulled post. One that is in a stretch already changes nothing but the version of the document.
+    fn with(&self, post: PostId) -> Self {
         let mut next = self.clone();
+        if self.list.iter().any(|(from, to)| (*from..=*to).contains(&post)) {
+            return next;
+        }
         match next.list.last_mut() {
             Some((_, to)) if self.open && *to < post => *to = post,
             // A later post was quicker.
@@ -84,7 +91,7 @@ impl Stretches {
             let (_, to) = next.list.remove(1);
             next.list[0].1 = to;
         }
-        Some(next)
+        next
     }
 
     /// With the last stretch ended by a pushed post; `None` where there is nothing to end.
@@ -103,6 +110,37 @@ struct Known {
     version: u64,
     stretches: Stretches,
     at: Instant,
+    /// By readers.
+    wanted: Arc<Demand>,
+    posts: Arc<OnceCell<Newest>>,
+}
+
+/// An author's newest posts, deleted ones too, as of a version of the stretches: each pulled post raises that, after it was listed.
+struct Newest {
+    /// Newest first.
+    posts: Vec<PostId>,
+    /// The smallest id that `posts` speaks for.
+    from: PostId,
+}
+
+impl Newest {
+    fn new(posts: Vec<PostId>) -> Self {
+        let from = match posts.last() {
+            Some(last) if posts.len() == NEWEST => *last,
+            _ => PostId(0),
+        };
+        Self { posts, from }
+    }
+
+    /// Those of a range, newest first; `None` where others may belong to it.
+    fn range(&self, range: &Range) -> Option<Vec<PostId>> {
+        let Some((low, high)) = range.bounds() else {
+            return Some(Vec::new());
+        };
+        let within = self.posts.iter().filter(|post| (low..=high).contains(&post.0));
+        let posts: Vec<PostId> = within.take(range.limit).copied().collect();
+        (posts.len() == range.limit || low >= self.from.0).then_some(posts)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -110,7 +148,7 @@ struct Weigh;
 
 impl Weighter<UserId, Arc<Known>> for Weigh {
     fn weight(&self, _: &UserId, known: &Arc<Known>) -> u64 {
-        200 + 16 * known.stretches.list.len() as u64
+        200 + 16 * known.stretches.list.len() as u64 + 8 * NEWEST as u64
     }
 }
 
@@ -126,7 +164,10 @@ pub(super) struct Pulled {
     statements: Statements,
     docs: Docs,
     authors: RwLock<HashSet<UserId>>,
-    looked: tokio::sync::Mutex<Option<Look>>,
+    looked: Mutex<Option<Look>>,
+    /// One call looks, others wait for it.
+    looking: tokio::sync::Mutex<()>,
+    wanted: Demand,
     known: Cache<UserId, Arc<Known>, Weigh>,
     filling: Mutex<()>,
     locks: Box<[tokio::sync::Mutex<()>]>,
@@ -138,7 +179,9 @@ impl Pulled {
             statements: Statements::prepare(db).await?,
             docs: Docs::prepare(db, "stretches").await?,
             authors: RwLock::default(),
-            looked: tokio::sync::Mutex::default(),
+            looked: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            wanted: Demand::default(),
             known: Cache::with_weighter(CACHE_ENTRIES, CACHE_BYTES, Weigh),
             filling: Mutex::default(),
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::default()).collect(),
@@ -147,22 +190,35 @@ impl Pulled {
 
     /// Learns who was added since it last looked, if that is a while ago.
     async fn refresh(&self, db: &Db, now: Time) -> Result<()> {
-        let mut looked = self.looked.lock().await;
-        if looked.is_some_and(|look| look.at.elapsed() < KNOWN_FOR) {
+        self.wanted.note();
+        if self.is_fresh() {
             return Ok(());
         }
+        let _alone = self.looking.lock().await;
+        if self.is_fresh() {
+            return Ok(());
+        }
+        self.look(db, now).await
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.looked.lock().is_some_and(|look| look.at.elapsed() < KNOWN_FOR)
+    }
+
+    async fn look(&self, db: &Db, now: Time) -> Result<()> {
         let look = Look {
             at: Instant::now(),
             minute: minute_of(now),
         };
-        let parts = parts_to_read(looked.map(|look| look.minute), look.minute);
+        let last = self.looked.lock().map(|look| look.minute);
+        let parts = parts_to_read(last, look.minute);
         let reads = parts
             .into_iter()
             .map(|part| db.all_rows(&self.statements.authors, (part,)));
         let added: Vec<Vec<(i64,)>> = try_join_all(reads).await?;
         let added = added.into_iter().flatten().map(|(author,)| UserId(author as u64));
         self.authors.write().extend(added);
-        *looked = Some(look);
+        *self.looked.lock() = Some(look);
         Ok(())
     }
 
@@ -196,10 +252,26 @@ impl Pulled {
     }
 
     async fn lately(&self, db: &Db, author: UserId) -> Result<Arc<Known>> {
-        match self.known.get(&author) {
-            Some(known) if known.at.elapsed() < KNOWN_FOR => Ok(known),
-            _ => self.now(db, author).await,
-        }
+        let known = match self.known.get(&author) {
+            Some(known) if known.at.elapsed() < KNOWN_FOR => known,
+            _ => self.now(db, author).await?,
+        };
+        known.wanted.note();
+        Ok(known)
+    }
+
+    /// Reads the stretches anew that readers asked for lately.
+    async fn renewed(&self, db: &Db) -> Result<Vec<(UserId, Arc<Known>)>> {
+        let wanted = self.known.iter().filter(|(_, known)| known.wanted.is_there());
+        let authors: Vec<u64> = wanted.map(|(author, _)| author.0).take(RENEWED).collect();
+        let at = Instant::now();
+        let mut docs = self.docs.get_many::<Stretches>(db, &authors).await?;
+        let renewed = authors.into_iter().map(|author| {
+            let doc = docs.remove(&author);
+            let (version, stretches) = doc.map(|doc| (doc.version, doc.row)).unwrap_or_default();
+            (UserId(author), self.remember(UserId(author), version, stretches, at))
+        });
+        Ok(renewed.collect())
     }
 
     async fn now(&self, db: &Db, author: UserId) -> Result<Arc<Known>> {
@@ -211,9 +283,18 @@ impl Pulled {
 
     /// Keeps what was read or written, unless a newer version is kept by now: the newer of the two.
     fn remember(&self, author: UserId, version: u64, stretches: Stretches, at: Instant) -> Arc<Known> {
-        let known = Arc::new(Known { version, stretches, at });
         let _alone = self.filling.lock();
-        match self.known.get(&author) {
+        let kept = self.known.get(&author);
+        let wanted = kept.as_ref().map(|kept| Arc::clone(&kept.wanted)).unwrap_or_default();
+        let same = kept.as_ref().filter(|kept| kept.version == version);
+        let known = Arc::new(Known {
+            version,
+            stretches,
+            at,
+            wanted,
+            posts: same.map(|kept| Arc::clone(&kept.posts)).unwrap_or_default(),
+        });
+        match kept {
             Some(kept) if kept.version > version => kept,
             _ => {
                 self.known.insert(author, Arc::clone(&known));
@@ -254,6 +335,18 @@ impl Pulled {
 }
 
 impl Truth {
+    /// Looks at stretches for those who ask for them next, where somebody did lately.
+    pub(super) async fn refresh_pulled(&self) -> Result<()> {
+        if !self.pulled.wanted.is_there() {
+            return Ok(());
+        }
+        self.pulled.look(&self.db, self.now()).await?;
+        for (author, known) in self.pulled.renewed(&self.db).await? {
+            self.newest(author, &known).await?;
+        }
+        Ok(())
+    }
+
     /// Followees some of whose posts are pulled. Another process's are known a second late at the most.
     pub(super) async fn pulled_among(&self, following: &Following) -> Result<Arc<Vec<PulledAuthor>>> {
         self.pulled.refresh(&self.db, self.now()).await?;
@@ -272,6 +365,23 @@ impl Truth {
         Ok(Arc::new(among))
     }
 
+    /// Of an author's posts those of a range, newest first, as they were when the stretches were read; `None` where they are not in memory.
+    pub(super) async fn lately_pulled(&self, author: UserId, range: &Range) -> Result<Option<Vec<PostId>>> {
+        if range.order != Order::NewestFirst {
+            return Ok(None);
+        }
+        let known = self.pulled.lately(&self.db, author).await?;
+        Ok(self.newest(author, &known).await?.range(range))
+    }
+
+    async fn newest<'a>(&self, author: UserId, known: &'a Known) -> Result<&'a Newest> {
+        let load = async || {
+            let posts = self.listed_posts(List::AllUserPosts, author, Range::newest(None, NEWEST));
+            posts.await.map(Newest::new)
+        };
+        known.posts.get_or_try_init(load).await
+    }
+
     /// Whether a pushed post of the author ends a stretch.
     pub(super) async fn has_open_stretch(&self, author: UserId) -> Result<bool> {
         self.pulled.refresh(&self.db, self.now()).await?;
@@ -287,7 +397,7 @@ impl Truth {
         tokio::try_join!(
             self.pulled.add(&self.db, author, act.stamp, now),
             self.pulled
-                .change(&self.db, (author, act.event), |stretches| stretches.with(post)),
+                .change(&self.db, (author, act.event), |stretches| Some(stretches.with(post))),
         )
         .map(drop)
     }
@@ -324,7 +434,7 @@ mod tests {
     use super::*;
 
     fn pulled(stretches: &Stretches, post: u64) -> Stretches {
-        stretches.with(PostId(post)).unwrap()
+        stretches.with(PostId(post))
     }
 
     fn list(pairs: &[(u64, u64)]) -> Vec<(PostId, PostId)> {
@@ -342,8 +452,8 @@ mod tests {
     #[test]
     fn what_is_repeated_or_comes_late_is_covered_once() {
         let stretches = pulled(&pulled(&Stretches::default(), 10), 20);
-        assert_eq!(stretches.with(PostId(10)), None);
-        assert_eq!(stretches.with(PostId(15)), None);
+        assert_eq!(pulled(&stretches, 10), stretches);
+        assert_eq!(pulled(&stretches, 15), stretches);
         assert_eq!(stretches.ended_by(PostId(15)), None, "a later post is pulled");
         let late = pulled(&stretches, 5);
         assert_eq!(late.list, list(&[(5, 5), (10, 20)]));

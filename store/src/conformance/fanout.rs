@@ -52,7 +52,7 @@ pub(super) fn progress(delivered: u64) -> Progress {
 
 /// Stretches of a followee of the viewer.
 pub(super) async fn stretches(t: &Subject, viewer: UserId, author: UserId) -> Vec<(PostId, PostId)> {
-    let pulled = t.store().pulled_followees(viewer).await.unwrap();
+    let pulled = t.store().sources(viewer).await.unwrap().pulled;
     pulled
         .iter()
         .find(|pulled| pulled.author == author)

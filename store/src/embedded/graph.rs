@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use social_core::backend::GraphStore;
 use social_core::error::Reason;
 use social_core::fanout::Payload;
-use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, PulledAuthor, Relation};
+use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, Relation, Sources};
 use social_core::page::Range;
 use social_core::request::TraceContext;
 use social_core::{Error, EventId, Result, UserId, limits};
@@ -57,8 +57,12 @@ impl GraphStore for Truth {
         Ok(self.reader(viewer)?.following.clone())
     }
 
-    async fn pulled_followees(&self, viewer: UserId) -> Result<Arc<Vec<PulledAuthor>>> {
-        Ok(self.caches.pulled_followees(&*self.reader(viewer)?))
+    async fn sources(&self, viewer: UserId) -> Result<Sources> {
+        let reader = self.reader(viewer)?;
+        Ok(Sources {
+            following: reader.following.clone(),
+            pulled: self.caches.pulled_followees(&reader),
+        })
     }
 
     async fn fanout_followers(&self, author: UserId, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>> {

@@ -38,6 +38,7 @@ use std::thread::JoinHandle;
 use fjall::{Database, PersistMode};
 use social_core::Backend;
 use social_core::clock::Clock;
+use social_core::timeline::ReadAhead;
 
 pub use self::error::Error;
 pub use self::folder::FORMAT;
@@ -110,6 +111,7 @@ pub fn open(config: Config) -> Result<Embedded, Error> {
         timelines: Arc::new(Rings::default()),
         counters: Arc::new(Counts(truth.clone())),
         signals: Arc::new(LocalSignals::new()),
+        read_ahead: ReadAhead::default(),
         clock: config.clock,
     };
     Ok(Embedded { backend, truth, thread })

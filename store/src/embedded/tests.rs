@@ -338,7 +338,7 @@ async fn stretches_and_pending_events_outlive_a_restart() {
 
     let store = open(config(&dir)).unwrap();
     assert_eq!(store.truth.policy().await.unwrap().strategy, Strategy::Pull);
-    let pulled = store.truth.pulled_followees(fan).await.unwrap();
+    let pulled = store.truth.sources(fan).await.unwrap().pulled;
     assert_eq!(pulled[0].stretches, [(first, last)]);
     let after = store.truth.horizon().await.unwrap();
     assert_eq!(after.settled, before.settled);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use social_core::backend::GraphStore;
 use social_core::fanout::Payload;
-use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, PulledAuthor, Relation};
+use social_core::graph::{Direction, Edge, EdgeChange, EdgeKind, Following, PulledAuthor, Relation, Sources};
 use social_core::page::Range;
 use social_core::request::TraceContext;
 use social_core::{Error, EventId, Reason, Result, UserId, limits};
@@ -169,7 +169,8 @@ impl GraphStore for Memory {
         }))
     }
 
-    async fn pulled_followees(&self, viewer: UserId) -> Result<Arc<Vec<PulledAuthor>>> {
+    async fn sources(&self, viewer: UserId) -> Result<Sources> {
+        let following = self.following(viewer).await?;
         let rows = self.rows();
         let pulled = rows.graph.follows.outgoing(viewer).filter_map(|edge| {
             let stretches = rows.stretches.get(&edge.user)?.clone();
@@ -178,7 +179,8 @@ impl GraphStore for Memory {
                 stretches,
             })
         });
-        Ok(Arc::new(pulled.collect()))
+        let pulled = Arc::new(pulled.collect());
+        Ok(Sources { following, pulled })
     }
 
     async fn fanout_followers(&self, author: UserId, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -168,6 +169,18 @@ impl Posts {
 }
 
 impl Truth {
+    /// Posts as they are now.
+    pub(super) async fn present_posts(&self, ids: &[PostId]) -> Result<Vec<Option<Arc<Post>>>> {
+        let keys: Vec<u64> = ids.iter().map(|id| id.0).collect();
+        let firsts = try_join_all(ids.iter().map(|id| self.posts.first(&self.db, *id)));
+        let (heads, firsts) = tokio::try_join!(self.posts.heads.get_many::<PostRow>(&self.db, &keys), firsts)?;
+        let present = |(id, first): (&PostId, Option<Arc<First>>)| match heads.get(&id.0) {
+            Some(doc) => Some(Arc::clone(&doc.row.post)),
+            None => first.map(|first| Arc::clone(&first.row.post)),
+        };
+        Ok(ids.iter().zip(firsts).map(present).collect())
+    }
+
     /// A post's present row.
     pub(super) async fn stored_post(&self, id: PostId) -> Result<Option<Stored>> {
         let (head, first) = tokio::try_join!(

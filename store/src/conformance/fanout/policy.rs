@@ -234,9 +234,10 @@ async fn pulled_followees_are_those_followed_now(t: &Subject) {
     let authors = async || {
         let mut authors: Vec<_> = t
             .store()
-            .pulled_followees(me)
+            .sources(me)
             .await
             .unwrap()
+            .pulled
             .iter()
             .map(|pulled| pulled.author)
             .collect();

@@ -307,7 +307,7 @@ impl<'a> World<'a> {
                 .map(|user| self.user_number(user))
                 .collect::<Vec<_>>()
         ));
-        let pulled = store.pulled_followees(user).await.unwrap();
+        let pulled = store.sources(user).await.unwrap().pulled;
         let mut pulled: Vec<_> = pulled
             .iter()
             .map(|pulled| {
