@@ -22,6 +22,7 @@ const SECRET_MESSAGES: &[&str] = &[
     ".social.v1.RefreshTokenRequest",
     ".social.v1.ChangePasswordRequest",
     ".social.v1.ImportUser",
+    ".social.v1.StreamBackupResponse",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

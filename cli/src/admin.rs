@@ -1,6 +1,9 @@
 //! `admin`: operation of a server.
 
+mod backup;
+mod cluster;
 mod import;
+mod outbox;
 mod show;
 
 use std::time::Duration;
@@ -29,23 +32,43 @@ enum Verb {
     /// Show or change how posts get to followers: push, pull or hybrid
     #[command(subcommand)]
     Policy(Policy),
-    /// Build a user's home timeline anew from the stored follows and posts
-    #[command(
-        after_help = "Examples:\n  socialctl admin rebuild-timeline @ada --admin-token-file social-data/admin.token"
-    )]
-    RebuildTimeline {
-        /// `@HANDLE`, `HANDLE`, an id, or `me`
-        user: UserRef,
-    },
-    /// Count a post's likes, comments and replies anew
-    #[command(after_help = "Examples:\n  socialctl admin recount-post 2q3k5v7x9z1aa")]
-    RecountPost {
-        /// Id of the post
-        post: PostId,
-    },
+    /// Repair home timelines
+    #[command(subcommand)]
+    Timeline(Timeline),
+    /// Repair counts of posts
+    #[command(subcommand)]
+    Post(Post),
+    /// Show the processes of the platform: what each does, how long it is counted on, which part of the event log it takes up
+    #[command(after_help = "\
+A process is `lost` when it was killed, is frozen, or cannot reach the store; its shards go over to the other workers. The lag is how far behind now \
+the oldest event lies that has not ended; on a cluster it is some seconds at rest.
+
+Examples:
+  socialctl admin cluster
+  socialctl admin cluster -o json | jq -r '.processes[] | select(.state == \"PROCESS_STATE_LOST\") | .name'")]
+    Cluster,
+    /// List events that wait to be worked on, oldest first, and count those that have not ended
+    #[command(after_help = "\
+An event is `stalled` when nobody has brought it further for 2 seconds: workers take it up again. One that failed five times is a dead letter.
+
+Examples:
+  socialctl admin outbox
+  socialctl admin outbox -o json | jq .counts
+  socialctl admin outbox --all -o jsonl | jq -r 'select(.stalled) | .event_id'")]
+    Outbox(Paging),
     /// List, or take up again, events that were given up
     #[command(subcommand)]
-    DeadLetters(DeadLetters),
+    Deadletter(DeadLetters),
+    /// Write a copy of everything in the server's data folder to a file, while it serves
+    #[command(after_help = "\
+`social-server restore --from FILE --data-dir DIR` makes a data folder of it. It holds all that was acknowledged before it began, hashes of passwords \
+among it, but neither the signing keys nor the admin token: keep it private, and a copy of the data folder's `keys` apart from it. Without them \
+everybody has to log in again. The processes of a cluster have no data folder: back up their CQL store.
+
+Examples:
+  socialctl admin backup social.backup
+  socialctl admin backup \"social-$(date +%F).backup\" --replace")]
+    Backup(backup::Target),
     /// Tell what the server stores, and what it has in memory and in its queue
     #[command(after_help = "Examples:\n  socialctl admin stats\n  socialctl admin stats -o json | jq .pending_events")]
     Stats,
@@ -85,17 +108,39 @@ enum Mode {
 }
 
 #[derive(Debug, Subcommand)]
+enum Timeline {
+    /// Build a user's home timeline anew from the stored follows and posts
+    #[command(
+        after_help = "Examples:\n  socialctl admin timeline rebuild @ada --admin-token-file social-data/admin.token"
+    )]
+    Rebuild {
+        /// `@HANDLE`, `HANDLE`, an id, or `me`
+        user: UserRef,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Post {
+    /// Count a post's likes, comments and replies anew
+    #[command(after_help = "Examples:\n  socialctl admin post recount 2q3k5v7x9z1aa")]
+    Recount {
+        /// Id of the post
+        post: PostId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum DeadLetters {
     /// List events that were given up, oldest first
     #[command(
-        after_help = "Examples:\n  socialctl admin dead-letters list\n  socialctl admin dead-letters list --all -o id"
+        after_help = "Examples:\n  socialctl admin deadletter list\n  socialctl admin deadletter list --all -o id"
     )]
     List(Paging),
     /// Take events back into the queue
     #[command(after_help = "\
 Examples:
-  socialctl admin dead-letters replay 2q3k5v7x9z1aa
-  socialctl admin dead-letters list --all -o id | xargs socialctl admin dead-letters replay")]
+  socialctl admin deadletter replay 2q3k5v7x9z1aa
+  socialctl admin deadletter list --all -o id | xargs socialctl admin deadletter replay")]
     Replay {
         /// Ids of the events
         #[arg(required = true)]
@@ -132,7 +177,7 @@ async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {
             }
             app.output.item(&call.await?)
         }
-        Verb::RebuildTimeline { user } => {
+        Verb::Timeline(Timeline::Rebuild { user }) => {
             // Handles are looked up on the public port: the AdminService knows ids only.
             let id = user.id(&app.client()?).await?;
             let answer = admin.rebuild_timeline(id).await?;
@@ -148,14 +193,17 @@ async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {
                 );
             app.output.item(&facts)
         }
-        Verb::RecountPost { post } => {
+        Verb::Post(Post::Recount { post }) => {
             let answer = admin.recount_post(post).await?;
             app.output.item(&show::Recount { post, answer })
         }
-        Verb::DeadLetters(DeadLetters::List(paging)) => {
+        Verb::Cluster => cluster::run(app, admin).await,
+        Verb::Outbox(paging) => outbox::run(app, admin, &paging).await,
+        Verb::Backup(target) => backup::run(app, admin, &target).await,
+        Verb::Deadletter(DeadLetters::List(paging)) => {
             app.list(admin.list_dead_letters(), "dead_letters", &paging).await
         }
-        Verb::DeadLetters(DeadLetters::Replay { events }) => {
+        Verb::Deadletter(DeadLetters::Replay { events }) => {
             several::each("events", &events, async |event| {
                 admin.replay_dead_letter(*event).await?;
                 app.output.item(

@@ -163,7 +163,7 @@ pub(crate) enum Noun {
     /// How far a post has got on its way to the followers
     #[command(subcommand)]
     Fanout(fanout::Command),
-    /// Operate a server: policy, repair, dead letters, storage, imports
+    /// Operate a server: policy, repair, processes, event log, storage, backups, imports
     Admin(admin::Admin),
     /// Servers, and who is logged in at each
     #[command(subcommand)]

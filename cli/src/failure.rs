@@ -250,8 +250,9 @@ fn hint_of(error: &Error) -> Option<&'static str> {
             "only the author of a post can ask for its fan-out; `socialctl post create` prints its id"
         }
         Reason::DeadLetterNotFound => {
-            "`socialctl admin dead-letters list` lists what is there; it may have been replayed"
+            "`socialctl admin deadletter list` lists what is there; it may have been replayed"
         }
+        Reason::BackupUnsupported => "take snapshots of the CQL store itself, by its own tools",
         Reason::ImportNotFound => "nothing was committed for this import yet: start it from the beginning",
         Reason::HandleTaken => "choose another handle, or log in with `socialctl auth login HANDLE`",
         Reason::EtagMismatch => {

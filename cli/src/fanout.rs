@@ -88,7 +88,7 @@ pub(crate) fn check(status: &v1::GetFanoutStatusResponse) -> Result<()> {
         text::line(&status.last_error_class)
     ))
     .hint(format!(
-        "an operator can take it up again: `socialctl admin dead-letters replay {}`",
+        "an operator can take it up again: `socialctl admin deadletter replay {}`",
         status.fanout_id
     )))
 }

@@ -249,7 +249,7 @@ fn helps_name_the_folders_and_variables_that_are_there() {
     let ctl = Ctl::new();
     for verb in [
         &["admin", "stats"][..],
-        &["admin", "rebuild-timeline"],
+        &["admin", "timeline", "rebuild"],
         &["demo", "seed"],
         &["context", "set"],
     ] {

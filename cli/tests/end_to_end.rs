@@ -336,10 +336,36 @@ fn operators_work_with_a_token_of_their_own() {
     ctl.run(["admin", "policy", "set", "--mode", "push", "--etag", old])
         .fails(6);
     assert_eq!(ctl.json(["admin", "policy", "get"])["celebrity_threshold"], 7);
-    assert_eq!(ctl.json(["admin", "recount-post", &id])["after"]["exact"], true);
-    assert!(ctl.json(["admin", "rebuild-timeline", "@ada"])["entries"].is_number());
-    assert_eq!(ctl.json(["admin", "dead-letters", "list"])["dead_letters"], json!([]));
-    ctl.run(["admin", "dead-letters", "replay", "0000000000001"]).fails(5);
+    assert_eq!(ctl.json(["admin", "post", "recount", &id])["after"]["exact"], true);
+    assert!(ctl.json(["admin", "timeline", "rebuild", "@ada"])["entries"].is_number());
+    assert_eq!(ctl.json(["admin", "deadletter", "list"])["dead_letters"], json!([]));
+    ctl.run(["admin", "deadletter", "replay", "0000000000001"]).fails(5);
+    let outbox = ctl.json(["admin", "outbox"]);
+    assert_eq!(
+        (&outbox["events"], &outbox["counts"]["dead"]),
+        (&json!([]), &json!(0)),
+        "{outbox}"
+    );
+    assert_eq!(outbox["counts"]["exact"], true);
+    assert_eq!(ctl.json(["admin", "outbox", "--all"])["events"], json!([]));
+    ctl.run(["admin", "outbox", "--page-token", "nonsense"]).fails(2);
+    let cluster = ctl.json(["admin", "cluster"]);
+    let process = &cluster["processes"][0];
+    assert_eq!(
+        (&cluster["backend"], &process["answered"]),
+        (&json!("embedded"), &json!(true))
+    );
+    assert_eq!(process["roles"], json!(["PROCESS_ROLE_API", "PROCESS_ROLE_WORKER"]));
+    assert_eq!(
+        (&process["shards"], &cluster["shards"][0]["held"]),
+        (&json!([0]), &json!(true))
+    );
+    let table = ctl.ok(["admin", "cluster"]);
+    assert!(
+        table.starts_with("NODE\tNAME\tROLES\tSTATE\t") && table.contains("\tapi,worker\tlive\t"),
+        "{table}"
+    );
+    assert_eq!(ctl.ok(["admin", "cluster", "-o", "id"]), "0\n");
     let stats = ctl.json(["admin", "stats"]);
     assert!(
         stats["tables"].as_array().is_some_and(|tables| !tables.is_empty()),

@@ -72,7 +72,7 @@ fn what_is_there_is_printed_and_what_is_not_is_a_failure() {
         assert!(run.err.contains(&format!("no such {noun}: {NOWHERE}")), "{run:?}");
     }
     let events = ["0000000000001", "0000000000002"];
-    let run = ctl.run(["admin", "dead-letters", "replay"].iter().chain(&events));
+    let run = ctl.run(["admin", "deadletter", "replay"].iter().chain(&events));
     assert!(run.err.contains("2 of 2 events failed"), "{run:?}");
     run.fails(5);
 }

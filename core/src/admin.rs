@@ -1,4 +1,7 @@
-//! What operators do: the fan-out policy, rebuilds and recounts, dead letters, figures.
+//! What operators do: the fan-out policy, rebuilds and recounts, the event log and its dead letters, the processes, figures.
+
+mod cluster;
+mod outbox;
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +15,9 @@ use crate::posts::PostCounts;
 use crate::request::{Viewer, check_id};
 use crate::timeline;
 use crate::users;
+
+pub use cluster::{Cluster, Lease, Process, Shard, cluster};
+pub use outbox::{OutboxCounts, OutboxPage, PendingEvent, is_stalled, list_outbox};
 
 /// How often a change of the strategy is tried again while others change the policy.
 const POLICY_ATTEMPTS: usize = 5;

@@ -4,6 +4,7 @@
 //! [`Counters`] and [`Signals`] are derived: losing them costs latency, never data.
 
 mod derived;
+mod operator;
 mod store;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 pub use derived::{
     Append, Channel, Counters, Filled, Listener, Position, Signals, Since, TimelineSlice, Timelines, Wake, WakeKind,
 };
+pub use operator::{Backup, BackupPiece, OperatorStore};
 pub use store::{
     AccountStore, CommentStore, EventStore, GraphStore, Horizon, ImportStore, LikeStore, PostStore, StorageStats,
     Store, TableStats,

@@ -43,6 +43,7 @@ pub enum Reason {
     UndeleteExpired,
     PostDeleted,
     SelfReference,
+    BackupUnsupported,
     DeadlineExceeded,
     StoreUnavailable,
     ShuttingDown,

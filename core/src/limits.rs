@@ -116,6 +116,10 @@ pub const EVENT_ATTEMPTS: u32 = 5;
 pub const EVENT_STALE: Duration = Duration::from_secs(2);
 /// How long a finished event can be asked about.
 pub const EVENT_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Pending events that operators' counts look at one by one; where there are more, the counts are lower bounds.
+pub const OUTBOX_COUNTED: usize = 10_000;
+/// How long a process that vanished is shown to operators.
+pub const PROCESS_SHOWN: Duration = Duration::from_secs(3600);
 /// How long the outcome of a request_id is kept.
 pub const REQUEST_KEPT: Duration = Duration::from_secs(48 * 3600);
 
@@ -142,6 +146,11 @@ pub const STREAM_CHUNK: usize = 1_000;
 pub const IMPORT_BATCH: usize = 1_000;
 /// Rejected items that an import names.
 pub const IMPORT_REJECTED: usize = 100;
+
+/// Backups of a process under way at once.
+pub const BACKUPS: usize = 1;
+/// A piece of a backup, in bytes, about: it may be longer by one row.
+pub const BACKUP_PIECE_BYTES: usize = 256 << 10;
 
 /// A request message, in bytes.
 pub const MESSAGE_BYTES: usize = 1 << 20;

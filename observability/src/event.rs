@@ -296,6 +296,12 @@ pub fn import_committed(kind: &'static str, imported: u64, rejected: u64, next_o
     counter!(metric::IMPORTS_REJECTED, "kind" => kind).increment(rejected);
 }
 
+/// An operator took a backup, to its end.
+pub fn backup_taken(rows: u64, bytes: u64, took: Duration) {
+    info!(rows, bytes, took_ms = millis(took), "backup taken");
+    counter!(metric::BACKUPS_TAKEN).increment(1);
+}
+
 /// The store failed in a way that its caller cannot help; `class` is the kind of failure.
 pub fn store_failed(class: &'static str, error: &dyn Display) {
     error!(class, %error, "store failed");

@@ -73,6 +73,8 @@ pub const STREAM_RESETS: &str = "social_stream_resets_total";
 pub const IMPORTED: &str = "social_imported_total";
 /// Items refused in imports, by `kind`.
 pub const IMPORTS_REJECTED: &str = "social_imports_rejected_total";
+/// Backups handed out to their end.
+pub const BACKUPS_TAKEN: &str = "social_backups_taken_total";
 /// Failures of the store, by `class`.
 pub const STORE_FAILURES: &str = "social_store_failures_total";
 /// Log lines dropped because nobody read them fast enough.
@@ -111,6 +113,7 @@ const COUNTERS: &[(&str, &str)] = &[
     (STREAM_RESETS, "Cursors too old to be resumed from, by method"),
     (IMPORTED, "Items imported, by kind"),
     (IMPORTS_REJECTED, "Items refused in imports, by kind"),
+    (BACKUPS_TAKEN, "Backups handed out to their end"),
     (STORE_FAILURES, "Failures of the store, by class"),
     (
         LOG_LINES_DROPPED,

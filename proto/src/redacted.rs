@@ -78,6 +78,19 @@ impl Debug for v1::ImportUser {
     }
 }
 
+impl Debug for v1::StreamBackupResponse {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("StreamBackupResponse")
+            .field("data", &Redacted(if self.data.is_empty() { "" } else { "bytes" }))
+            .field("bytes_sent", &self.bytes_sent)
+            .field("rows_sent", &self.rows_sent)
+            .field("estimated_rows", &self.estimated_rows)
+            .field("create_time", &self.create_time)
+            .field("last", &self.last)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,10 +138,15 @@ mod tests {
                 }],
                 ..Default::default()
             }),
+            Box::new(v1::StreamBackupResponse {
+                data: secret().into_bytes(),
+                ..Default::default()
+            }),
         ];
         for message in messages {
             let printed = format!("{message:?}");
             assert!(printed.contains("(redacted)") && !printed.contains(SECRET), "{printed}");
+            assert!(!printed.contains(&format!("{:?}", SECRET.as_bytes())), "{printed}");
         }
     }
 }

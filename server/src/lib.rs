@@ -16,6 +16,7 @@ mod ports;
 mod proxies;
 mod ratelimit;
 mod readiness;
+mod restore;
 mod routes;
 mod shares;
 mod stall;
@@ -47,6 +48,7 @@ use crate::health::Health;
 use crate::janitor::{Janitor, Signing};
 use crate::ports::{Listening, Reserved, Secured};
 use crate::ratelimit::Limits;
+pub use crate::restore::restore;
 pub use crate::tls::{Error as TlsError, install_provider};
 
 /// How long what was cut off at the end of the grace time gets to be gone.
@@ -424,7 +426,11 @@ fn started(address: Option<SocketAddr>, admin_address: SocketAddr) {
 
 fn store_config(config: &Config, clock: Clock) -> Result<social_store::Config, Error> {
     Ok(match config.store {
-        Store::Embedded => social_store::Config::Embedded(embedded::Config::new(&config.data_dir, clock)),
+        Store::Embedded => {
+            let mut embedded = embedded::Config::new(&config.data_dir, clock);
+            embedded.name = cluster::own_name(config);
+            social_store::Config::Embedded(embedded)
+        }
         Store::Cluster => social_store::Config::Cluster(Box::new(cluster::store_config(config, clock)?)),
     })
 }

@@ -1,5 +1,6 @@
 //! The server binary: reads the configuration, opens, serves, and drains when told to stop.
 
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 
@@ -27,8 +28,10 @@ fn main() -> ExitCode {
         print!("{}", invocation.config.to_toml());
         return ExitCode::SUCCESS;
     }
-    if invocation.mode == Mode::RotateKeys {
-        return rotate_keys(&invocation.config);
+    match &invocation.mode {
+        Mode::RotateKeys => return rotate_keys(&invocation.config),
+        Mode::Restore { from } => return restore(&invocation.config, from),
+        _ => {}
     }
     let _telemetry = match social_observability::init(&telemetry(&invocation.config)) {
         Ok(guard) => guard,
@@ -68,6 +71,16 @@ fn rotate_keys(config: &Config) -> ExitCode {
             println!(
                 "added a signing key; running servers sign with it within 90 seconds, and older tokens stay valid until they expire"
             );
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error, 1),
+    }
+}
+
+fn restore(config: &Config, from: &Path) -> ExitCode {
+    match social_server::restore(config, from) {
+        Ok(done) => {
+            println!("{done}");
             ExitCode::SUCCESS
         }
         Err(error) => failed(&error, 1),

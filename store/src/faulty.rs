@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use social_core::admin::{Cluster, OutboxCounts, PendingEvent};
 use social_core::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use social_core::backend::{
-    AccountStore, Append, Backend, CommentStore, EventStore, Filled, GraphStore, Horizon, ImportStore, LikeStore,
-    Position, PostStore, Since, StorageStats, Store, TimelineSlice, Timelines,
+    AccountStore, Append, Backend, Backup, CommentStore, EventStore, Filled, GraphStore, Horizon, ImportStore,
+    LikeStore, OperatorStore, Position, PostStore, Since, StorageStats, Store, TimelineSlice, Timelines,
 };
 use social_core::comments::{Comment, CommentDraft};
 use social_core::fanout::{Event, Policy, Progress};
@@ -210,6 +211,13 @@ faulty!(FaultyStore: ImportStore {
     import_posts(batch: ImportBatch<ImportPost>) -> ImportOutcome;
     import_follows(batch: ImportBatch<ImportFollow>) -> ImportOutcome;
     seal_imports() -> ();
+});
+
+faulty!(FaultyStore: OperatorStore {
+    cluster() -> Cluster;
+    outbox_counts() -> OutboxCounts;
+    outbox_events(after: Option<EventId>, limit: usize) -> Vec<PendingEvent>;
+    back_up() -> Box<dyn Backup>;
 });
 
 #[async_trait]

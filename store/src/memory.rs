@@ -8,6 +8,7 @@ mod events;
 mod graph;
 mod import;
 mod likes;
+mod operator;
 mod posts;
 mod timeline;
 
@@ -97,6 +98,9 @@ struct Rows {
     graph: Graph,
     stretches: BTreeMap<UserId, Vec<(PostId, PostId)>>,
     events: BTreeMap<EventId, Event>,
+    /// When an event was brought further, or failed, last.
+    moved: BTreeMap<EventId, Time>,
+    started_at: Time,
     policy: Policy,
     imports: BTreeMap<Uuid, ImportProgress>,
     past_posts: PastIds,
@@ -106,6 +110,7 @@ struct Rows {
 
 impl Rows {
     fn new(clock: Clock) -> Self {
+        let started_at = clock.now();
         Self {
             clock,
             ids: IdSource::new(0, 0),
@@ -124,6 +129,8 @@ impl Rows {
             graph: Graph::default(),
             stretches: BTreeMap::new(),
             events: BTreeMap::new(),
+            moved: BTreeMap::new(),
+            started_at,
             policy: Policy::default(),
             imports: BTreeMap::new(),
             past_posts: PastIds::default(),

@@ -75,6 +75,13 @@ wire! {
     FanoutPolicy { mode: named, celebrity_threshold, update_time: time, etag }
     RebuildTimelineResponse { entries, elapsed_ms }
     RecountPostResponse { before: one, after: one }
+    OutboxEvent {
+        event_id, kind, post_id, actor_id, mode: named, delivered, skipped, attempts, error_class, create_time: time, progress_time: time, stalled,
+        trace_id,
+    }
+    OutboxCounts { pending, stalled, dead, oldest_pending_age_ms, exact }
+    GetClusterResponse { backend, processes: many, shards: many }
+    ClusterShard { number, held, node, settled_time: time, lag_ms }
     DeadLetter { event_id, kind, post_id, actor_id, attempts, error_class, create_time: time, dead_time: time, trace_id }
     GetStorageStatsResponse {
         backend, disk_bytes, tables: many, timeline_rings, timeline_entries, pending_events, oldest_pending_age_ms, resident_memory_bytes,
@@ -92,6 +99,24 @@ wire! {
     DeletePostResponse { post: one, undelete_expire_time: time }
     DeleteCommentResponse { delete_time: time }
     BatchGetRelationshipsResponse { relationships: many, not_found_ids }
+}
+
+impl Serialize for Wire<'_, v1::ClusterProcess> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let process = self.0;
+        let roles: Vec<_> = process.roles().map(|role| role.as_str_name()).collect();
+        let mut object = serializer.serialize_struct("ClusterProcess", 9)?;
+        object.serialize_field("node", &process.node)?;
+        object.serialize_field("name", &process.name)?;
+        object.serialize_field("roles", &roles)?;
+        object.serialize_field("state", process.state().as_str_name())?;
+        object.serialize_field("start_time", &process.start_time.map(|time| time.to_string()))?;
+        object.serialize_field("lease_left_ms", &process.lease_left_ms)?;
+        object.serialize_field("shards", &process.shards)?;
+        object.serialize_field("lag_ms", &process.lag_ms)?;
+        object.serialize_field("answered", &process.answered)?;
+        object.end()
+    }
 }
 
 impl Serialize for Wire<'_, v1::Facet> {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::OperatorStore;
 use crate::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use crate::comments::{Comment, CommentDraft};
 use crate::error::Result;
@@ -33,9 +34,15 @@ use crate::timeline::Marker;
 use crate::users::{Handle, NewUser, ProfileEdit, User};
 
 /// Everything that must not be lost.
-pub trait Store: AccountStore + PostStore + CommentStore + LikeStore + GraphStore + EventStore + ImportStore {}
+pub trait Store:
+    AccountStore + PostStore + CommentStore + LikeStore + GraphStore + EventStore + ImportStore + OperatorStore
+{
+}
 
-impl<T: AccountStore + PostStore + CommentStore + LikeStore + GraphStore + EventStore + ImportStore> Store for T {}
+impl<T> Store for T where
+    T: AccountStore + PostStore + CommentStore + LikeStore + GraphStore + EventStore + ImportStore + OperatorStore
+{
+}
 
 /// Users, their credentials and their sessions.
 #[async_trait]

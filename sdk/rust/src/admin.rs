@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use futures::stream::BoxStream;
 use social_proto::v1;
 use uuid::Uuid;
 
+use crate::backup;
 use crate::call::present;
 use crate::core::Core;
 use crate::ids::wire;
-use crate::{Call, ClientBuilder, EventId, Import, IntoId, List, PostId, Rpc, UserId};
+use crate::{Call, ClientBuilder, Error, EventId, Import, IntoId, List, PostId, Rpc, UserId};
 
-/// A client for operators: fan-out, repair, storage, imports. See `social/v1/admin.proto`. Cheap to clone.
+/// A client for operators: fan-out, repair, processes, storage, backups, imports. See `social/v1/admin.proto`. Cheap to clone.
 ///
 /// ```no_run
 /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
@@ -73,6 +75,40 @@ impl AdminClient {
         let event_id = wire("event_id", event_id);
         Call::new(&self.core, v1::ReplayDeadLetterRequest::default(), |_| Ok(()))
             .set(event_id, |request, id| request.event_id = id)
+    }
+
+    /// Events that wait in the log to be worked on, oldest first. The first page counts all that have not ended.
+    pub fn list_outbox_events(&self) -> List<v1::ListOutboxEventsRequest> {
+        List::new(&self.core, v1::ListOutboxEventsRequest::default())
+    }
+
+    /// The processes of the platform, and which part of the event log each takes up.
+    pub fn cluster(&self) -> Call<v1::GetClusterRequest> {
+        Call::new(&self.core, v1::GetClusterRequest {}, Ok)
+    }
+
+    /// A copy of everything in the server's data folder at one instant, as the pieces of a file for `social-server restore`.
+    ///
+    /// It ends behind the piece with `last`. An error is the end too, and leaves no backup: begin again. The file holds hashes of passwords: keep it
+    /// as the data folder itself.
+    ///
+    /// ```no_run
+    /// # async fn f(admin: social_sdk::AdminClient) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::io::Write as _;
+    /// use social_sdk::TryStreamExt;
+    ///
+    /// let mut file = std::fs::File::create_new("social.backup.part")?;
+    /// let mut pieces = admin.back_up();
+    /// while let Some(piece) = pieces.try_next().await? {
+    ///     file.write_all(&piece.data)?;
+    /// }
+    /// file.sync_all()?;
+    /// std::fs::rename("social.backup.part", "social.backup")?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub fn back_up(&self) -> BoxStream<'static, Result<v1::StreamBackupResponse, Error>> {
+        backup::pieces(&self.core)
     }
 
     /// What the server stores, and what it has in memory and in its queue.

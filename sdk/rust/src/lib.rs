@@ -34,6 +34,7 @@
 
 mod admin;
 mod auth;
+mod backup;
 mod call;
 mod client;
 mod comments;

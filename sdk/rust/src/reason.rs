@@ -98,6 +98,8 @@ reasons! {
     PostDeleted,
     /// The caller named themselves.
     SelfReference,
+    /// The server's store is backed up by means of its own.
+    BackupUnsupported,
     /// The deadline passed.
     DeadlineExceeded,
     /// The server's store does not answer.

@@ -144,6 +144,9 @@ rpcs! {
     "AdminService/RecountPost" Admin write RecountPostRequest => RecountPostResponse;
     "AdminService/ListDeadLetters" Admin read ListDeadLettersRequest => ListDeadLettersResponse;
     "AdminService/ReplayDeadLetter" Admin write ReplayDeadLetterRequest => ReplayDeadLetterResponse;
+    "AdminService/ListOutboxEvents" Admin read ListOutboxEventsRequest => ListOutboxEventsResponse;
+    "AdminService/GetCluster" Admin read GetClusterRequest => GetClusterResponse;
+    "AdminService/StreamBackup" Admin read StreamBackupRequest => StreamBackupResponse;
     "AdminService/GetStorageStats" Admin read GetStorageStatsRequest => GetStorageStatsResponse;
     // Messages that were committed before are skipped by their offset, so that a repetition does no harm.
     "AdminService/ImportUsers" Admin read ImportUsersRequest => ImportUsersResponse;
@@ -191,6 +194,7 @@ paged! {
     ListMutesRequest mutes: GraphEdge;
     GetHomeTimelineRequest items: TimelineItem;
     ListDeadLettersRequest dead_letters: DeadLetter;
+    ListOutboxEventsRequest events: OutboxEvent;
 }
 
 #[cfg(test)]

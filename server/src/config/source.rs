@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::{Config, Error, Kind, SETTINGS, Setting, Store, variables};
 
 /// How the server was asked to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Serve what is in the data folder.
     Serve,
@@ -20,6 +20,11 @@ pub enum Mode {
     RotateKeys,
     /// Bring the cluster's keyspace to the newest schema, and exit.
     Migrate,
+    /// Make the data folder from a backup, and exit.
+    Restore {
+        /// The backup.
+        from: PathBuf,
+    },
 }
 
 /// What a command line came to.
@@ -40,12 +45,7 @@ pub struct Invocation {
 pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Error> {
     let matches = read(args.into_iter().collect());
     variables::check(std::env::vars_os())?;
-    let mode = match matches.subcommand_name() {
-        Some("dev") => Mode::Dev,
-        Some("rotate-keys") => Mode::RotateKeys,
-        Some("migrate") => Mode::Migrate,
-        _ => Mode::Serve,
-    };
+    let mode = mode(&matches);
     let values = matches.subcommand().map_or(&matches, |(_, sub)| sub);
     let file = values.get_one::<String>("config").map(PathBuf::from);
     let defaults = if mode == Mode::Dev {
@@ -54,7 +54,7 @@ pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation,
         Config::default()
     };
     let config = load(&defaults, file.as_deref(), &overrides(values))?;
-    check_store(mode, config.store)?;
+    check_store(&mode, config.store)?;
     Ok(Invocation {
         mode,
         dump_config: values.get_flag("dump-config"),
@@ -62,12 +62,30 @@ pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Invocation,
     })
 }
 
+fn mode(matches: &ArgMatches) -> Mode {
+    match matches.subcommand() {
+        Some(("dev", _)) => Mode::Dev,
+        Some(("rotate-keys", _)) => Mode::RotateKeys,
+        Some(("migrate", _)) => Mode::Migrate,
+        Some(("restore", values)) => Mode::Restore {
+            from: values.get_one::<PathBuf>(FROM).cloned().unwrap_or_default(),
+        },
+        _ => Mode::Serve,
+    }
+}
+
+/// The option that names a backup; it is required.
+const FROM: &str = "from";
+
 /// Refuses a command that is not for this store.
-fn check_store(mode: Mode, store: Store) -> Result<(), Error> {
+fn check_store(mode: &Mode, store: Store) -> Result<(), Error> {
     let problem = match (mode, store) {
         (Mode::Dev, Store::Cluster) => "store: is cluster; dev mode works on a data folder of its own, so leave it out",
         (Mode::Migrate, Store::Embedded) => {
             "store: is embedded, which is never migrated by hand; for a cluster set store to cluster, and section [cluster]"
+        }
+        (Mode::Restore { .. }, Store::Cluster) => {
+            "store: is cluster, whose rows are in its CQL store; a backup is restored into a data folder, so leave it out"
         }
         _ => return Ok(()),
     };
@@ -95,6 +113,18 @@ fn command() -> Command {
         .subcommand(
             Command::new("migrate")
                 .about("Makes a cluster's keyspace, or brings it to the newest schema; before the first start and each upgrade"),
+        )
+        .subcommand(
+            Command::new("restore")
+                .about("Makes a new data folder from a backup that `socialctl admin backup` took")
+                .arg(
+                    Arg::new(FROM)
+                        .long(FROM)
+                        .value_name("FILE")
+                        .required(true)
+                        .value_parser(clap::value_parser!(PathBuf))
+                        .help("The backup"),
+                ),
         )
         .arg(option("config", variables::CONFIG).value_name("FILE").help("TOML file of settings"))
         .arg(
@@ -447,6 +477,8 @@ mod tests {
             "--cluster-redis-url=redis://a",
         ];
         assert!(refused(&cluster).contains("store: is cluster"));
+        let restore = [["restore", "--from=x"].as_slice(), &cluster[1..]].concat();
+        assert!(refused(&restore).contains("restored into a data folder"));
     }
 
     #[test]
@@ -467,6 +499,13 @@ mod tests {
         assert!(invocation.dump_config && !invocation.config.reflection);
         let rotate = ["social-server", "rotate-keys"].map(OsString::from);
         assert_eq!(from_args(rotate).unwrap().mode, Mode::RotateKeys);
+        let restore = ["social-server", "restore", "--from", "a.backup", "--data-dir", "new"].map(OsString::from);
+        let invocation = from_args(restore).unwrap();
+        let from = PathBuf::from("a.backup");
+        assert_eq!(
+            (invocation.mode, invocation.config.data_dir),
+            (Mode::Restore { from }, "new".into())
+        );
         let before = ["social-server", "--workers", "6", "serve"].map(OsString::from);
         assert_eq!(from_args(before).unwrap().config.workers, 6);
     }

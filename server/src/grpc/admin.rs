@@ -1,5 +1,6 @@
 //! AdminService, on its own port.
 
+mod backup;
 mod import;
 
 use social_core::{Backend, Result, admin};
@@ -10,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Streams;
 use super::convert::{self, Fields};
-use super::reply::{answer, open};
+use super::reply::{Events, answer, events, open};
 
 /// The service over a backend.
 pub fn service(backend: Backend, streams: Streams) -> AdminServiceServer<impl AdminService> {
@@ -130,6 +131,42 @@ impl AdminService for Admin {
             Ok(v1::ReplayDeadLetterResponse {
                 event_id: replayed.id.to_string(),
             })
+        })
+        .await
+    }
+
+    async fn list_outbox_events(
+        &self,
+        request: Request<v1::ListOutboxEventsRequest>,
+    ) -> Result<Response<v1::ListOutboxEventsResponse>, Status> {
+        let (_, message) = open(request);
+        answer(async {
+            let mut fields = Fields::new();
+            let page = fields.page(message.page_size, &message.page_token);
+            fields.check()?;
+            let page = admin::list_outbox(&self.backend, page).await?;
+            Ok(convert::admin::outbox(page))
+        })
+        .await
+    }
+
+    async fn get_cluster(&self, _: Request<v1::GetClusterRequest>) -> Result<Response<v1::GetClusterResponse>, Status> {
+        answer(async {
+            let cluster = admin::cluster(&self.backend).await?;
+            Ok(convert::admin::cluster(&cluster))
+        })
+        .await
+    }
+
+    type StreamBackupStream = Events<v1::StreamBackupResponse>;
+
+    async fn stream_backup(
+        &self,
+        _: Request<v1::StreamBackupRequest>,
+    ) -> Result<Response<Self::StreamBackupStream>, Status> {
+        answer(async {
+            let pieces = backup::Pieces::begin(&self.backend).await?;
+            Ok(events(pieces, self.streams.drain.clone()))
         })
         .await
     }

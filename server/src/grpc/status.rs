@@ -193,6 +193,7 @@ fn code_and_reason(reason: Reason) -> (Code, ErrorReason) {
         Reason::UndeleteExpired => (Code::FailedPrecondition, ErrorReason::UndeleteExpired),
         Reason::PostDeleted => (Code::FailedPrecondition, ErrorReason::PostDeleted),
         Reason::SelfReference => (Code::FailedPrecondition, ErrorReason::SelfReference),
+        Reason::BackupUnsupported => (Code::FailedPrecondition, ErrorReason::BackupUnsupported),
         Reason::DeadlineExceeded => (Code::DeadlineExceeded, ErrorReason::DeadlineExceeded),
         Reason::StoreUnavailable => (Code::Unavailable, ErrorReason::StoreUnavailable),
         Reason::ShuttingDown => (Code::Unavailable, ErrorReason::ShuttingDown),

@@ -5,6 +5,7 @@
 
 mod cql;
 mod mistakes;
+mod operations;
 mod platform;
 #[path = "../support/mod.rs"]
 mod support;

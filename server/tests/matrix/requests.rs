@@ -384,6 +384,9 @@ async fn of_admin(house: &House, cast: &Cast, method: &str) -> Asked {
             event_id: a_dead_letter(house).await,
             request_id: id(),
         }),
+        "ListOutboxEvents" => Asked::new(&v1::ListOutboxEventsRequest::default()),
+        "GetCluster" => Asked::new(&v1::GetClusterRequest {}),
+        "StreamBackup" => Asked::new(&v1::StreamBackupRequest {}),
         "GetStorageStats" => Asked::new(&v1::GetStorageStatsRequest {}),
         "ImportUsers" => Asked::new(&import_of(&format!("i{}", &id().replace('-', "")[..20]), id())),
         "ImportPosts" => Asked::new(&v1::ImportPostsRequest {

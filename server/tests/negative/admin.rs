@@ -20,6 +20,15 @@ pub(crate) fn tables(world: &World) -> Vec<Table> {
         .page(|m| &mut m.page_size, |m| &mut m.page_token)
         .done(),
         replay_dead_letter(world),
+        Maker::new(
+            world,
+            "AdminService/ListOutboxEvents",
+            v1::ListOutboxEventsRequest::default(),
+        )
+        .page(|m| &mut m.page_size, |m| &mut m.page_token)
+        .done(),
+        Maker::new(world, "AdminService/GetCluster", v1::GetClusterRequest {}).done(),
+        Maker::new(world, "AdminService/StreamBackup", v1::StreamBackupRequest {}).done(),
         Maker::new(world, "AdminService/GetStorageStats", v1::GetStorageStatsRequest {}).done(),
         import_users(world),
         import_posts(world),

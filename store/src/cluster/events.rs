@@ -302,7 +302,7 @@ impl EventStore for Truth {
         Ok(StorageStats {
             pending_events: pending.len() as u64,
             oldest_pending: pending.iter().map(|event| event.filed_at).min(),
-            dead_letters: self.dead_letter_ids(DEAD).await?.len() as u64,
+            dead_letters: self.dead_letter_count().await?,
             ..self.events.stats.look(&self.db).await?
         })
     }
@@ -337,6 +337,11 @@ impl Truth {
             .filter(|row| row.1 == wanted)
             .map(|row| row.0)
             .collect())
+    }
+
+    /// How many events were given up.
+    pub(super) async fn dead_letter_count(&self) -> Result<u64> {
+        Ok(self.dead_letter_ids(DEAD).await?.len() as u64)
     }
 
     async fn dead_letter_rows(&self) -> Result<Vec<(u64, i8)>> {

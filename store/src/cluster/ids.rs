@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use social_core::id::{IdSource, floor_at};
 use social_core::{Clock, Error, Result, Time};
 
-use super::nodes::Lease;
+use super::nodes::{Lease, Process};
 
 /// Mints ids on a leased node number, and timestamps for writes.
 pub(super) struct Ids {
@@ -42,6 +42,11 @@ impl Ids {
     /// Node numbers of the workers that are alive, this process included where it is one.
     pub(super) async fn live_workers(&self) -> Result<Vec<u16>> {
         self.lease.live_workers().await
+    }
+
+    /// Every process in the register.
+    pub(super) async fn processes(&self) -> Result<Vec<Process>> {
+        self.lease.processes().await
     }
 
     pub(super) fn now(&self) -> Time {

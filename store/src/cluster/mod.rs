@@ -18,6 +18,7 @@ mod likes;
 mod lists;
 mod marks;
 mod nodes;
+mod operator;
 mod outbox;
 mod posts;
 mod pulled;

@@ -199,11 +199,7 @@ impl Lease {
 
     /// Node numbers of the processes that work and whose lease has not run out.
     pub(super) async fn live_workers(&self) -> Result<Vec<u16>> {
-        let now = Time::from_unix_ms(wall_ms() as u64);
-        let works = |process: &Process| process.roles.split(',').any(|role| role == WORKER);
-        let processes = self.processes().await?.into_iter();
-        let live = processes.filter(|process| process.expires_at > now && works(process));
-        Ok(live.map(|process| process.node).collect())
+        Ok(live_workers(&self.processes().await?, wall_time()))
     }
 
     /// Compares the system's clock with that of a node of the store. An answer that took long says nothing.
@@ -260,6 +256,16 @@ impl Lease {
             Ok(false)
         }
     }
+}
+
+/// Node numbers of those of the processes that work and whose lease holds.
+pub(super) fn live_workers(processes: &[Process], now: Time) -> Vec<u16> {
+    let works = |process: &&Process| process.roles.split(',').any(|role| role == WORKER);
+    let live = processes
+        .iter()
+        .filter(|process| process.expires_at > now)
+        .filter(works);
+    live.map(|process| process.node).collect()
 }
 
 /// How often another number is tried when others are quicker.
@@ -339,6 +345,11 @@ fn reserve_from(clock: &Clock, id: u64) -> u64 {
 fn suspended_ms() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
     now.tv_sec as u64 * 1_000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// Now, by the clock that leases are compared by.
+pub(super) fn wall_time() -> Time {
+    Time::from_unix_ms(wall_ms() as u64)
 }
 
 /// Leases are compared between processes by the system's clock, also where ids are minted on another.

@@ -95,6 +95,8 @@ pub(super) struct Filed {
     pub(super) finished_at: Option<Time>,
     /// The write timestamp of its stage; 0 before it had any.
     pub(super) marked_at: i64,
+    /// When it was filed, marked, brought further or failed last.
+    pub(super) moved_at: Time,
 }
 
 impl Filed {
@@ -125,7 +127,7 @@ statements!(Statements {
     name_minute: Write "INSERT INTO outbox_minutes (shard, minute) VALUES (?, ?)",
     minutes: Read "SELECT minute FROM outbox_minutes WHERE shard = ? AND minute >= ?",
     file: Write "INSERT INTO outbox (shard, minute, event, body) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
-    find: Read "SELECT event, body, stage, progress, attempts, last_error, finished_at, WRITETIME(stage) FROM outbox WHERE shard = ? AND minute = ? AND event = ?",
+    find: Read "SELECT event, body, stage, progress, attempts, last_error, finished_at, WRITETIME(stage), WRITETIME(progress), WRITETIME(attempts) FROM outbox WHERE shard = ? AND minute = ? AND event = ?",
     stages: Read "SELECT event, stage FROM outbox WHERE shard = ? AND minute = ? AND event > ?",
     set_stage: Write "UPDATE outbox USING TIMESTAMP ? SET stage = ?, finished_at = ? WHERE shard = ? AND minute = ? AND event = ?",
     set_progress: Write "UPDATE outbox USING TIMESTAMP ? SET progress = ? WHERE shard = ? AND minute = ? AND event = ?",
@@ -142,6 +144,8 @@ type Row = (
     Option<Vec<u8>>,
     Option<i32>,
     Option<String>,
+    Option<i64>,
+    Option<i64>,
     Option<i64>,
     Option<i64>,
 );
@@ -188,6 +192,24 @@ impl Outbox {
 
     /// An event by its id. STORE_UNAVAILABLE where a newer program wrote it.
     pub(super) async fn find(&self, db: &Db, id: u64) -> Result<Option<Filed>> {
+        match self.look_up(db, id).await? {
+            Ok(filed) => Ok(filed),
+            // It stays open for the process that wrote it, or for this one once it is newer.
+            Err(Unreadable::Newer) => Err(Error::unavailable()),
+            Err(error) => Err(error.report("outbox")),
+        }
+    }
+
+    /// An event by its id; none where a newer program wrote it.
+    pub(super) async fn find_readable(&self, db: &Db, id: u64) -> Result<Option<Filed>> {
+        match self.look_up(db, id).await? {
+            Ok(filed) => Ok(filed),
+            Err(Unreadable::Newer) => Ok(None),
+            Err(error) => Err(error.report("outbox")),
+        }
+    }
+
+    async fn look_up(&self, db: &Db, id: u64) -> Result<Result<Option<Filed>, Unreadable>> {
         let minute = minute_of(minted_at(id));
         let shard = shard_of(id);
         let looks = (minute..=minute + LATE_MINUTES).map(|minute| async move {
@@ -196,10 +218,9 @@ impl Outbox {
             Ok::<_, Error>(row.map(|row| (slot, row)))
         });
         let found = try_join_all(looks).await?.into_iter().flatten();
-        let filed: Vec<Filed> = found
-            .filter_map(|(slot, row)| read(slot, row).transpose())
-            .collect::<Result<_>>()?;
-        Ok(filed.into_iter().max_by_key(|filed| filed.stage as i8))
+        let filed: Result<Vec<Filed>, Unreadable> =
+            found.filter_map(|(slot, row)| read(slot, row).transpose()).collect();
+        Ok(filed.map(|filed| filed.into_iter().max_by_key(|filed| filed.stage as i8)))
     }
 
     /// The minutes of a shard that hold events.
@@ -290,20 +311,16 @@ pub(super) struct Watermark {
     pub(super) applied: u64,
 }
 
-fn read(slot: Slot, row: Row) -> Result<Option<Filed>> {
-    let (id, body, stage, progress, attempts, last_error, finished_at, marked_at) = row;
+fn read(slot: Slot, row: Row) -> Result<Option<Filed>, Unreadable> {
+    let (id, body, stage, progress, attempts, last_error, finished_at, marked_at, progress_at, failed_at) = row;
     // What is left of a row whose first columns have ended.
     let Some(body) = body else { return Ok(None) };
-    let filing: Filing = match decode_as(FORMAT, &body) {
-        Ok(filing) => filing,
-        // It stays open for the process that wrote it, or for this one once it is newer.
-        Err(Unreadable::Newer) => return Err(Error::unavailable()),
-        Err(error) => return Err(error.report("outbox")),
-    };
-    let progress = progress
-        .map(|bytes| decode_as(FORMAT, &bytes).map_err(|error| error.report("outbox")))
-        .transpose()?;
+    let filing: Filing = decode_as(FORMAT, &body)?;
+    let progress = progress.map(|bytes| decode_as(FORMAT, &bytes)).transpose()?;
+    let moved_at = [marked_at, progress_at, failed_at].into_iter().flatten().max();
+    let moved_at = moved_at.unwrap_or(0).max(filing.stamp) / 1_000;
     Ok(Some(Filed {
+        moved_at: Time::from_unix_ms(moved_at as u64),
         id: id as u64,
         slot,
         filing,

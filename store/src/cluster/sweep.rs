@@ -205,16 +205,35 @@ impl Truth {
 
     /// The shards that this process sweeps.
     async fn own_shards(&self) -> Result<Vec<i32>> {
-        let me = self.ids.node();
-        let workers = self.ids.live_workers().await?;
-        let owner = |shard: u64| {
-            workers
-                .iter()
-                .max_by_key(|node| spread(spread(shard) ^ u64::from(**node)))
-        };
-        Ok((0..SHARDS)
-            .filter(|shard| owner(*shard) == Some(&me))
-            .map(|shard| shard as i32)
-            .collect())
+        let me = Some(self.ids.node());
+        let holders = holders(&self.ids.live_workers().await?);
+        let own = (0..).zip(holders).filter(|(_, holder)| *holder == me);
+        Ok(own.map(|(shard, _)| shard).collect())
+    }
+}
+
+/// Which of the live workers sweeps each shard; none where there is none.
+pub(super) fn holders(workers: &[u16]) -> [Option<u16>; SHARDS as usize] {
+    std::array::from_fn(|shard| {
+        let weight = |node: &u16| spread(spread(shard as u64) ^ u64::from(*node));
+        workers.iter().copied().max_by_key(weight)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_spread_over_the_workers_and_only_those_of_a_dead_one_move() {
+        assert_eq!(holders(&[]), [None; SHARDS as usize]);
+        assert_eq!(holders(&[5]), [Some(5); SHARDS as usize]);
+        let (both, one) = (holders(&[5, 900]), holders(&[900, 5, 17]));
+        for node in [5, 900] {
+            assert!(both.contains(&Some(node)), "{both:?}");
+        }
+        for (with, without) in one.iter().zip(both) {
+            assert!(*with == Some(17) || *with == without, "{one:?} {both:?}");
+        }
     }
 }

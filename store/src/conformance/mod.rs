@@ -12,6 +12,7 @@ mod import;
 mod keyspaces;
 mod likes;
 mod model;
+mod operator;
 mod posts;
 mod signals;
 mod subject;
@@ -60,6 +61,7 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         fanout::CASES,
         fanout::dead::CASES,
         fanout::policy::CASES,
+        operator::CASES,
         timeline::CASES,
         timeline::arrivals::CASES,
         signals::CASES,

@@ -264,7 +264,7 @@ mod tests {
     fn caches() -> Caches {
         let start = Start {
             pulled: Pulled::default(),
-            events: Events::new(BTreeSet::new(), BTreeSet::new(), 0, 0),
+            events: Events::new(BTreeSet::new(), BTreeSet::new(), 0, 0, Time::default()),
             policy: Policy::default(),
         };
         Caches::new(1 << 20, start)

@@ -6,7 +6,7 @@ use social_core::fanout::{Policy, State};
 use social_core::graph::EdgeKind;
 use social_core::posts::{Post, PostCounts};
 use social_core::users::User;
-use social_core::{EventId, PostId, UserId};
+use social_core::{EventId, PostId, Time, UserId};
 
 use super::rows::{Stretches, UserTotals};
 
@@ -34,8 +34,8 @@ pub(super) enum Effect {
     Edge(EdgeKind, UserId),
     /// An author's pulled stretches are these now.
     Stretches(UserId, Arc<Stretches>),
-    /// An event stands here now.
-    Event(EventId, State),
+    /// An event stands here since this time.
+    Event(EventId, State, Time),
     /// The policy is this now.
     Policy(Policy),
     /// The count of the horizon that imports raise is this now.

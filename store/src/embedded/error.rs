@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::backup::Problem;
+
 /// The data folder cannot be used; the text says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -36,6 +38,26 @@ pub enum Error {
         dir: PathBuf,
         /// The newest format that this program can read.
         known: u32,
+    },
+    /// A restore of the folder was killed before its end.
+    #[error("the data folder {} was not restored to its end: remove it, and run `social-server restore` again", .dir.display())]
+    HalfRestored {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A folder to restore into holds something already.
+    #[error("{} is not empty: a backup is restored into a new data folder; name another one with --data-dir", .dir.display())]
+    NotEmpty {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A backup cannot be restored.
+    #[error("the backup {} {problem}", .path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Problem,
     },
     /// The file system refused.
     #[error("cannot {action} {}: {source}", .path.display())]

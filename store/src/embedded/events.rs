@@ -89,8 +89,7 @@ impl EventStore for Truth {
     }
 
     async fn stats(&self) -> Result<StorageStats> {
-        let (pending_events, oldest, dead_letters) = self.caches.events().backlog();
-        let oldest = oldest.map(|id| self.readable_event(id)).transpose()?.flatten();
+        let (pending_events, _, dead_letters) = self.caches.events().backlog();
         let tables = Table::ALL.iter().map(|table| self.table_stats(*table)).collect();
         let dir = self.folder.dir().to_path_buf();
         let disk_bytes = tokio::task::spawn_blocking(move || folder::disk_bytes(&dir)).await;
@@ -102,7 +101,7 @@ impl EventStore for Truth {
             disk_bytes,
             tables,
             pending_events,
-            oldest_pending: oldest.map(|event| event.filed_at),
+            oldest_pending: self.oldest_pending()?,
             dead_letters,
         })
     }
@@ -110,7 +109,7 @@ impl EventStore for Truth {
 
 impl Truth {
     /// An event, `None` also where it is of a newer format and to be left alone.
-    fn readable_event(&self, id: EventId) -> Result<Option<Event>> {
+    pub(super) fn readable_event(&self, id: EventId) -> Result<Option<Event>> {
         let Some(bytes) = self
             .tables
             .of(Table::Events)
@@ -158,7 +157,7 @@ pub(super) fn load(tx: &Tx<'_>, id: EventId) -> Result<Option<Event>> {
 }
 
 fn put(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
-    tx.effect(Effect::Event(event.id, event.state));
+    tx.effect(Effect::Event(event.id, event.state, tx.now()));
     tx.put_row(Table::Events, keys::id(event.id.0), event)
 }
 

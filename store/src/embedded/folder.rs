@@ -13,6 +13,8 @@ const LOCK_FILE: &str = "LOCK";
 const FORMAT_FILE: &str = "FORMAT";
 /// Stands while the database is being made: without [`FORMAT_FILE`] beside it, what is there was never used.
 const UNFINISHED_FILE: &str = "FORMAT.new";
+/// Stands instead of [`FORMAT_FILE`] while a backup is restored: what is there is a part of it.
+const RESTORING_FILE: &str = "RESTORING";
 const ENGINE_DIR: &str = "db";
 
 /// A data folder that this process holds until it is dropped.
@@ -30,6 +32,9 @@ impl Folder {
             make_private_dir(dir).map_err(io_error("create", dir))?;
         }
         let lock = take_lock(dir)?;
+        if dir.join(RESTORING_FILE).exists() {
+            return Err(Error::HalfRestored { dir: dir.to_path_buf() });
+        }
         let folder = Self {
             dir: dir.to_path_buf(),
             _lock: lock,
@@ -100,10 +105,85 @@ impl Folder {
     }
 
     fn sync(&self) -> Result<(), Error> {
-        File::open(&self.dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(io_error("sync", &self.dir))
+        sync_dir(&self.dir)
     }
+}
+
+/// A data folder that a backup is being restored into. Dropped before [`Unrestored::finish`], it is removed again.
+#[derive(Debug)]
+pub(super) struct Unrestored {
+    dir: PathBuf,
+    was_there: bool,
+    is_finished: bool,
+    _lock: File,
+}
+
+impl Unrestored {
+    /// Makes the folder, or takes an empty one, for rows of a format.
+    pub(super) fn begin(dir: &Path, format: u32) -> Result<Self, Error> {
+        let was_there = dir.exists();
+        if was_there {
+            // Before the lock, which is a file in it.
+            refuse_full(dir)?;
+        } else {
+            make_private_dir(dir).map_err(io_error("create", dir))?;
+        }
+        let lock = take_lock(dir)?;
+        // Another may have been quicker.
+        refuse_full(dir)?;
+        let folder = Self {
+            dir: dir.to_path_buf(),
+            was_there,
+            is_finished: false,
+            _lock: lock,
+        };
+        let mark = dir.join(RESTORING_FILE);
+        write_synced(&mark, format!("{format}\n").as_bytes()).map_err(io_error("write", &mark))?;
+        sync_dir(dir)?;
+        Ok(folder)
+    }
+
+    /// Where the storage engine keeps its files.
+    pub(super) fn engine_dir(&self) -> PathBuf {
+        self.dir.join(ENGINE_DIR)
+    }
+
+    /// Says that everything is there: from now on it is a data folder.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        make_private(&self.engine_dir()).map_err(io_error("restrict", &self.engine_dir()))?;
+        let (from, to) = (self.dir.join(RESTORING_FILE), self.dir.join(FORMAT_FILE));
+        fs::rename(&from, &to).map_err(io_error("write", &to))?;
+        self.is_finished = true;
+        sync_dir(&self.dir)
+    }
+}
+
+impl Drop for Unrestored {
+    fn drop(&mut self) {
+        if self.is_finished {
+            return;
+        }
+        // What cannot be removed stays marked, and is refused.
+        if fs::remove_dir_all(self.engine_dir()).is_err() && self.engine_dir().exists() {
+            return;
+        }
+        let _ = fs::remove_file(self.dir.join(RESTORING_FILE));
+        let _ = fs::remove_file(self.dir.join(LOCK_FILE));
+        if !self.was_there {
+            let _ = fs::remove_dir(&self.dir);
+        }
+    }
+}
+
+/// Refuses a folder that holds more than a lock.
+fn refuse_full(dir: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(dir).map_err(io_error("read", dir))? {
+        let entry = entry.map_err(io_error("read", dir))?;
+        if entry.file_name() != LOCK_FILE {
+            return Err(Error::NotEmpty { dir: dir.to_path_buf() });
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that a folder takes on the disk. Files may be preallocated and sparse, so blocks are counted, not lengths.
@@ -176,6 +256,12 @@ fn private_file(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+fn sync_dir(dir: &Path) -> Result<(), Error> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io_error("sync", dir))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

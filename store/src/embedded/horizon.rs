@@ -1,12 +1,13 @@
 //! Which events are to be worked on, and how far everything has come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use parking_lot::Mutex;
+use social_core::admin::is_stalled;
 use social_core::backend::Horizon;
 use social_core::fanout::State;
-use social_core::{EventId, PostId};
+use social_core::{EventId, PostId, Time, limits};
 
 use super::effects::Effect;
 
@@ -16,18 +17,25 @@ pub(super) struct Events {
 }
 
 struct Now {
-    pending: BTreeSet<EventId>,
+    /// Each with the time since which it stands where it does, or that of the start.
+    pending: BTreeMap<EventId, Time>,
     dead: BTreeSet<EventId>,
     last_id: u64,
     imports: u64,
 }
 
 impl Events {
-    /// What is stored.
-    pub(super) fn new(pending: BTreeSet<EventId>, dead: BTreeSet<EventId>, last_id: u64, imports: u64) -> Self {
+    /// What is stored, at the start.
+    pub(super) fn new(
+        pending: BTreeSet<EventId>,
+        dead: BTreeSet<EventId>,
+        last_id: u64,
+        imports: u64,
+        start: Time,
+    ) -> Self {
         Self {
             now: Mutex::new(Now {
-                pending,
+                pending: pending.into_iter().map(|id| (id, start)).collect(),
                 dead,
                 last_id,
                 imports,
@@ -40,7 +48,7 @@ impl Events {
         let mut now = self.now.lock();
         for effect in effects {
             match *effect {
-                Effect::Event(id, state) => now.set(id, state),
+                Effect::Event(id, state, at) => now.set(id, state, at),
                 Effect::Imports(imports) => now.imports = imports,
                 _ => {}
             }
@@ -54,7 +62,8 @@ impl Events {
         let next = EventId(now.last_id + 1);
         let settled = now
             .pending
-            .first()
+            .keys()
+            .next()
             .into_iter()
             .chain(now.dead.first())
             .min()
@@ -69,14 +78,28 @@ impl Events {
 
     /// Pending events behind `after`, ascending.
     pub(super) fn pending(&self, after: Option<EventId>, limit: usize) -> Vec<EventId> {
+        let waiting = self.waiting(after, limit);
+        waiting.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Pending events behind `after`, ascending, each with the time since which it stands where it does.
+    pub(super) fn waiting(&self, after: Option<EventId>, limit: usize) -> Vec<(EventId, Time)> {
         let low = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.now
             .lock()
             .pending
             .range((low, Bound::Unbounded))
             .take(limit)
-            .copied()
+            .map(|(id, since)| (*id, *since))
             .collect()
+    }
+
+    /// How many of the pending events stand still, of the first [`limits::OUTBOX_COUNTED`]; and whether those are all.
+    pub(super) fn stalled(&self, at: Time) -> (u64, bool) {
+        let now = self.now.lock();
+        let counted = now.pending.values().take(limits::OUTBOX_COUNTED);
+        let stalled = counted.filter(|since| is_stalled(**since, at)).count();
+        (stalled as u64, now.pending.len() <= limits::OUTBOX_COUNTED)
     }
 
     /// How many are pending, the oldest of them, and how many are dead.
@@ -84,28 +107,23 @@ impl Events {
         let now = self.now.lock();
         (
             now.pending.len() as u64,
-            now.pending.first().copied(),
+            now.pending.keys().next().copied(),
             now.dead.len() as u64,
         )
     }
 }
 
 impl Now {
-    fn set(&mut self, id: EventId, state: State) {
-        let (in_pending, in_dead) = match state {
-            State::Pending => (true, false),
-            State::DeadLettered => (false, true),
-            State::Done => (false, false),
-        };
-        put(&mut self.pending, id, in_pending);
-        put(&mut self.dead, id, in_dead);
-    }
-}
-
-fn put(set: &mut BTreeSet<EventId>, id: EventId, within: bool) {
-    if within {
-        set.insert(id);
-    } else {
-        set.remove(&id);
+    fn set(&mut self, id: EventId, state: State, at: Time) {
+        if state == State::Pending {
+            self.pending.insert(id, at);
+        } else {
+            self.pending.remove(&id);
+        }
+        if state == State::DeadLettered {
+            self.dead.insert(id);
+        } else {
+            self.dead.remove(&id);
+        }
     }
 }

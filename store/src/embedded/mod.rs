@@ -5,6 +5,7 @@
 //! they take memory first, and the engine where memory has nothing.
 
 mod accounts;
+pub mod backup;
 mod caches;
 mod comments;
 mod counts;
@@ -18,8 +19,10 @@ mod horizon;
 mod imports;
 mod keys;
 mod likes;
+mod operator;
 mod posts;
 mod pulled;
+mod restore;
 mod ring;
 mod rings;
 mod rows;
@@ -42,6 +45,7 @@ use social_core::timeline::ReadAhead;
 
 pub use self::error::Error;
 pub use self::folder::FORMAT;
+pub use self::restore::restore;
 pub use self::writer::GroupStats;
 
 use self::counts::Counts;
@@ -60,6 +64,8 @@ pub struct Config {
     pub dir: PathBuf,
     /// The clock that ids and times are taken from.
     pub clock: Clock,
+    /// What operators know the process by.
+    pub name: String,
     /// Bytes of rows kept in memory, about.
     pub cache_bytes: u64,
     /// Bytes of the engine's blocks kept in memory.
@@ -77,6 +83,7 @@ impl Config {
         Self {
             dir: dir.into(),
             clock,
+            name: "social-server".to_owned(),
             cache_bytes: 512 << 20,
             block_cache_bytes: 128 << 20,
             on_fatal: Arc::new(|why| {

@@ -1,12 +1,14 @@
 //! Opening: what is read from disk before the first request.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use fjall::{Database, Guard};
 use social_core::fanout::Policy;
-use social_core::{EventId, UserId};
+use social_core::{EventId, Time, UserId, limits};
+use tokio::sync::Semaphore;
 
 use super::Config;
 use super::caches::{Caches, Start};
@@ -16,6 +18,7 @@ use super::folder::Folder;
 use super::horizon::Events;
 use super::imports::IMPORTS_ROW;
 use super::keys;
+use super::operator::Own;
 use super::pulled::Pulled;
 use super::rows::{self, Row, Stretches, Unreadable};
 use super::tables::{Table, Tables};
@@ -28,16 +31,15 @@ const JOURNAL_BYTES: u64 = 64 << 20;
 /// Opens the engine in a folder that is ours, and starts the writer.
 pub(super) fn start(config: &Config, folder: Folder) -> Result<(Truth, JoinHandle<()>), Error> {
     let loader = Loader { folder: &folder };
-    let db = loader.engine(
-        Database::builder(folder.engine_dir())
-            .cache_size(config.block_cache_bytes)
-            .max_journaling_size(JOURNAL_BYTES)
-            .open(),
-    )?;
+    let started_at = config.clock.now();
+    let db = loader.engine(engine(&folder.engine_dir(), config.block_cache_bytes))?;
     let tables = Arc::new(loader.engine(Tables::open(&db))?);
     folder.seal()?;
     let floor = loader.number(&tables, FLOOR_ROW)?;
-    let caches = Arc::new(Caches::new(config.cache_bytes, loader.load(&tables, floor)?));
+    let caches = Arc::new(Caches::new(
+        config.cache_bytes,
+        loader.load(&tables, floor, started_at)?,
+    ));
     let parts = Parts {
         db: db.clone(),
         tables: tables.clone(),
@@ -60,10 +62,23 @@ pub(super) fn start(config: &Config, folder: Folder) -> Result<(Truth, JoinHandl
         clock: config.clock.clone(),
         tables,
         db,
+        own: Own {
+            name: config.name.clone(),
+            started_at,
+        },
+        backups: Arc::new(Semaphore::new(limits::BACKUPS)),
         past: Arc::default(),
         folder,
     };
     Ok((truth, thread))
+}
+
+/// Opens the engine in its folder, or makes it there.
+pub(super) fn engine(dir: &Path, block_cache_bytes: u64) -> fjall::Result<Database> {
+    Database::builder(dir)
+        .cache_size(block_cache_bytes)
+        .max_journaling_size(JOURNAL_BYTES)
+        .open()
 }
 
 struct Loader<'a> {
@@ -71,14 +86,14 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn load(&self, tables: &Tables, floor: u64) -> Result<Start, Error> {
+    fn load(&self, tables: &Tables, floor: u64, now: Time) -> Result<Start, Error> {
         let policy = self.row::<Policy>(tables, POLICY_ROW)?.unwrap_or_default();
         let imports = self.number(tables, IMPORTS_ROW)?;
         let (pending, dead) = (self.ids(tables, Table::Pending)?, self.ids(tables, Table::Dead)?);
         let stretches = self.stretches(tables)?;
         Ok(Start {
             pulled: Pulled::new(stretches.into_iter()),
-            events: Events::new(pending, dead, floor, imports),
+            events: Events::new(pending, dead, floor, imports, now),
             policy,
         })
     }

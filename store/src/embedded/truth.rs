@@ -7,11 +7,13 @@ use parking_lot::Mutex;
 use social_core::Result;
 use social_core::clock::Clock;
 use social_core::page::{Order, Range};
+use tokio::sync::Semaphore;
 
 use super::caches::Caches;
 use super::folder::Folder;
 use super::imports::PastIds;
 use super::keys::{self, Key};
+use super::operator::Own;
 use super::rows::{self, Row};
 use super::tables::{Table, Tables};
 use super::tx::engine_error;
@@ -24,6 +26,9 @@ pub(super) struct Truth {
     pub(super) clock: Clock,
     pub(super) tables: Arc<Tables>,
     pub(super) db: Database,
+    pub(super) own: Own,
+    /// A place for each backup under way.
+    pub(super) backups: Arc<Semaphore>,
     /// Locked by the writer's thread alone.
     pub(super) past: Arc<Mutex<PastIds>>,
     // Last, so that the folder is let go after the engine is.

@@ -35,7 +35,7 @@ const GROUP_BYTES: usize = 4 << 20;
 /// How far ahead of the last id the floor is reserved, so that it is written about once a second.
 const FLOOR_AHEAD: Duration = Duration::from_secs(1);
 /// The node number of a store that is alone.
-const NODE: u16 = 0;
+pub(super) const NODE: u16 = 0;
 /// The row of table `meta` that holds the floor of ids.
 pub(super) const FLOOR_ROW: &[u8] = b"id_floor";
 

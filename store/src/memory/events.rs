@@ -30,8 +30,10 @@ impl EventStore for Memory {
     }
 
     async fn record_progress(&self, id: EventId, progress: Progress) -> Result<()> {
-        if let Some(event) = self.rows().pending_event(id) {
+        let mut rows = self.rows();
+        if let Some(event) = rows.pending_event(id) {
             event.progress = progress;
+            rows.note_move(id);
         }
         Ok(())
     }
@@ -55,6 +57,7 @@ impl EventStore for Memory {
             if event.attempts >= limits::EVENT_ATTEMPTS {
                 event.state = State::DeadLettered;
             }
+            rows.note_move(id);
         }
         let event = rows.events.get(&id).cloned();
         event.ok_or_else(|| Error::new(Reason::FanoutNotFound, "no such event"))
@@ -83,6 +86,7 @@ impl EventStore for Memory {
             rows.bring_back(post);
         }
         rows.events.insert(id, event.clone());
+        rows.note_move(id);
         Ok(event)
     }
 
@@ -156,6 +160,11 @@ impl Rows {
         self.events.get_mut(&id).filter(|event| is_pending(event))
     }
 
+    fn note_move(&mut self, id: EventId) {
+        let now = self.now();
+        self.moved.insert(id, now);
+    }
+
     fn bring_back(&mut self, id: PostId) {
         let visible_since = EventId(self.mint());
         if let Some(post) = self.posts.get_mut(&id) {
@@ -175,6 +184,7 @@ impl Rows {
         }
         let is_old = |event: &&Event| event.finished_at.is_some_and(|at| now.since(at) > limits::EVENT_KEPT);
         if let Some(id) = self.events.values().find(is_old).map(|event| event.id) {
+            self.moved.remove(&id);
             return self.events.remove(&id).is_some();
         }
         let session = self

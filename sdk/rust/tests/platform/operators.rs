@@ -100,3 +100,87 @@ async fn storage_is_told() {
         assert!(rows(table).is_some_and(|rows| rows >= at_least), "{table}: {stats:?}");
     }
 }
+
+#[tokio::test]
+async fn a_process_alone_is_shown_with_everything() {
+    let house = House::open().await;
+    let admin = house.admin();
+    let cluster = admin.cluster().await.unwrap();
+    assert_eq!(cluster.backend, "embedded");
+    let [only] = cluster.processes.as_slice() else {
+        panic!("{cluster:?}");
+    };
+    assert!(only.answered && !only.name.is_empty() && only.start_time.is_some());
+    assert_eq!(only.state(), v1::ProcessState::Live);
+    let roles: Vec<_> = only.roles().collect();
+    assert_eq!(roles, [v1::ProcessRole::Api, v1::ProcessRole::Worker]);
+    let held: Vec<i32> = cluster
+        .shards
+        .iter()
+        .filter(|shard| shard.held)
+        .map(|shard| shard.number)
+        .collect();
+    assert_eq!(
+        (only.shards.as_slice(), held.as_slice(), cluster.shards.len()),
+        ([0].as_slice(), [0].as_slice(), 1)
+    );
+}
+
+#[tokio::test]
+async fn an_idle_outbox_is_empty() {
+    let house = House::open().await;
+    let admin = house.admin();
+    let (ann, fan) = (house.person("ann").await, house.person("fan").await);
+    fan.follow(&ann).await;
+    ann.post_and_deliver("On its way.").await;
+    let page = eventually("an empty outbox", async || {
+        let page = admin.list_outbox_events().page().await.unwrap();
+        page.events.is_empty().then_some(page)
+    })
+    .await;
+    let counts = page.counts.expect("the first page counts");
+    assert_eq!((counts.pending, counts.stalled, counts.dead), (0, 0, 0));
+    assert!(counts.exact && counts.oldest_pending_age_ms == 0 && page.next_page_token.is_empty());
+}
+
+#[tokio::test]
+async fn a_backup_comes_piece_by_piece_to_its_end() {
+    let house = House::open().await;
+    let admin = house.admin();
+    let ann = house.person("ann").await;
+    for number in 0..50 {
+        ann.post(format!("Number {number}")).await;
+    }
+    let pieces: Vec<v1::StreamBackupResponse> = admin.back_up().try_collect().await.unwrap();
+    let last = pieces.last().expect("there is one");
+    assert!(last.last && last.create_time.is_some());
+    let bytes: usize = pieces.iter().map(|piece| piece.data.len()).sum();
+    assert_eq!(last.bytes_sent, i64::try_from(bytes).unwrap());
+    assert!(last.rows_sent > 150 && pieces[0].data.starts_with(b"SOCIALBK"));
+    let printed = format!("{last:?}");
+    assert!(printed.contains("redacted") && printed.len() < 500, "{printed}");
+}
+
+#[tokio::test]
+async fn a_backup_that_the_server_leaves_is_an_error_and_not_an_end() {
+    let mut house = House::open().await;
+    let ann = house.person("ann").await;
+    // More than the buffers on the way hold.
+    let text = "\u{1d54f}".repeat(5_000);
+    for _ in 0..400 {
+        ann.post(text.as_str()).await;
+    }
+    let mut pieces = house.admin().back_up();
+    pieces.try_next().await.unwrap().expect("a first piece");
+    house.kill().await;
+    let mut last = false;
+    let error = loop {
+        match pieces.try_next().await {
+            Ok(Some(piece)) => last |= piece.last,
+            Ok(None) => panic!("it ended as if it were whole"),
+            Err(error) => break error,
+        }
+    };
+    assert!(!last && !error.to_string().is_empty());
+    assert!(pieces.try_next().await.unwrap().is_none(), "nothing follows an error");
+}

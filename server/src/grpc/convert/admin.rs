@@ -1,4 +1,10 @@
-//! Fan-out policy, dead letters and figures on the wire.
+//! Fan-out policy, processes, the event log and its dead letters, and figures on the wire.
+
+mod cluster;
+mod outbox;
+
+pub(crate) use cluster::cluster;
+pub(crate) use outbox::outbox;
 
 use social_core::admin::Stats;
 use social_core::backend::TableStats;

@@ -1,0 +1,141 @@
+//! `admin backup`: a copy of everything that a server stores, in one file.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use social_sdk::{AdminClient, Reason, TryStreamExt as _};
+
+use crate::app::App;
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{Cell, Facts, text};
+use crate::progress;
+
+/// Where the backup goes.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// File to write; it is there only once it is whole
+    file: PathBuf,
+    /// Replace the file where there is one
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Runs `admin backup`.
+pub(super) async fn run(app: &App, admin: &AdminClient, target: &Target) -> Result<()> {
+    let path = &target.file;
+    if !target.replace && path.exists() {
+        return Err(
+            Failure::new(Exit::Conflict, format!("{} is there already", path.display()))
+                .hint("name another file, or replace this one with --replace"),
+        );
+    }
+    let failed = |doing: &'static str| move |error: io::Error| Failure::file(doing, path, &error);
+    let mut part = Part::create(path).map_err(failed("write"))?;
+    let began = Instant::now();
+    let mut pieces = admin.back_up();
+    let mut bar = None;
+    let mut last = None;
+    while let Some(piece) = pieces.try_next().await.map_err(|error| explained(&error))? {
+        part.file.write_all(&piece.data).map_err(failed("write"))?;
+        let bar = bar.get_or_insert_with(|| progress::bar(&app.output, "rows", piece.estimated_rows.unsigned_abs()));
+        // It is an estimate: the bar does not go back when there are more.
+        bar.set_length(bar.length().unwrap_or(0).max(piece.rows_sent.unsigned_abs()));
+        bar.set_position(piece.rows_sent.unsigned_abs());
+        last = Some(piece);
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let Some(last) = last.filter(|piece| piece.last) else {
+        return Err(Failure::new(Exit::Internal, "the server ended the backup before its end").hint("take it again"));
+    };
+    part.finish().map_err(failed("write"))?;
+    let shown = path.display().to_string();
+    let taken = last.create_time.map(|time| time.to_string()).unwrap_or_default();
+    let facts = Facts::new(&shown)
+        .with("file", shown.as_str())
+        .labelled("create_time", "as of", taken)
+        .with("rows", last.rows_sent)
+        .shown(
+            "bytes",
+            last.bytes_sent,
+            "size",
+            Cell::plain(text::bytes(last.bytes_sent)),
+        )
+        .shown(
+            "elapsed_ms",
+            u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "took",
+            Cell::plain(text::duration(began.elapsed())),
+        );
+    app.output.item(&facts)?;
+    app.output
+        .note("it holds hashes of passwords, but no signing keys: keep it as the data folder, and a copy of the folder's `keys` apart from it")
+}
+
+fn explained(error: &social_sdk::Error) -> Failure {
+    let failure = Failure::from(error);
+    match (failure.exit(), error.reason()) {
+        (_, Reason::Overloaded) => failure.hint("another backup is being taken: wait until it is done"),
+        (Exit::Unavailable, _) => failure.hint("nothing was kept: take the backup again"),
+        _ => failure,
+    }
+}
+
+/// A file that is being written, beside the one that it will be. Dropped before [`Part::finish`], it is removed.
+struct Part {
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+    is_finished: bool,
+}
+
+impl Part {
+    fn create(target: &Path) -> io::Result<Self> {
+        let Some(name) = target.file_name() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no name of a file"));
+        };
+        let mut part = OsString::from(".");
+        part.push(name);
+        part.push(format!(".{}.part", std::process::id()));
+        let path = target.with_file_name(part);
+        Ok(Self {
+            file: private().create_new(true).open(&path)?,
+            path,
+            target: target.to_path_buf(),
+            is_finished: false,
+        })
+    }
+
+    /// Puts the file where it belongs, durably.
+    fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.path, &self.target)?;
+        self.is_finished = true;
+        let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options
+}
