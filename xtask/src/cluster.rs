@@ -173,6 +173,7 @@ A cluster of two api and two worker processes. In another terminal, a context on
   socialctl --context one graph follow bob
   socialctl --context two post create 'Through the other process' --wait
   socialctl --context one timeline home
+  socialctl --context one admin cluster
 
 A configuration to start from: {file}
 What the processes log: {logs}/*/log

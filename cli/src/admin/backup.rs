@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use social_sdk::{AdminClient, Reason, TryStreamExt as _};
+use indicatif::ProgressBar;
+use social_sdk::{AdminClient, Reason, TryStreamExt as _, v1};
 
 use crate::app::App;
 use crate::failure::{Exit, Failure, Result};
@@ -33,55 +34,54 @@ pub(super) async fn run(app: &App, admin: &AdminClient, target: &Target) -> Resu
                 .hint("name another file, or replace this one with --replace"),
         );
     }
-    let failed = |doing: &'static str| move |error: io::Error| Failure::file(doing, path, &error);
-    let mut part = Part::create(path).map_err(failed("write"))?;
     let began = Instant::now();
-    let mut pieces = admin.back_up();
-    let mut bar = None;
-    let mut last = None;
-    while let Some(piece) = pieces.try_next().await.map_err(|error| explained(&error))? {
-        part.file.write_all(&piece.data).map_err(failed("write"))?;
-        let bar = bar.get_or_insert_with(|| progress::bar(&app.output, "rows", piece.estimated_rows.unsigned_abs()));
-        // It is an estimate: the bar does not go back when there are more.
-        bar.set_length(bar.length().unwrap_or(0).max(piece.rows_sent.unsigned_abs()));
-        bar.set_position(piece.rows_sent.unsigned_abs());
-        last = Some(piece);
-    }
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    let Some(last) = last.filter(|piece| piece.last) else {
-        return Err(Failure::new(Exit::Internal, "the server ended the backup before its end").hint("take it again"));
-    };
-    part.finish().map_err(failed("write"))?;
-    let shown = path.display().to_string();
-    let taken = last.create_time.map(|time| time.to_string()).unwrap_or_default();
-    let facts = Facts::new(&shown)
-        .with("file", shown.as_str())
-        .labelled("create_time", "as of", taken)
-        .with("rows", last.rows_sent)
-        .shown(
-            "bytes",
-            last.bytes_sent,
-            "size",
-            Cell::plain(text::bytes(last.bytes_sent)),
-        )
-        .shown(
-            "elapsed_ms",
-            u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "took",
-            Cell::plain(text::duration(began.elapsed())),
-        );
-    app.output.item(&facts)?;
+    let mut part = Part::create(path).map_err(|error| Failure::file("write", path, &error))?;
+    let bar = progress::bar(&app.output, "rows", 0);
+    let written = write(admin, &mut part, &bar).await;
+    bar.finish_and_clear();
+    let last = written?;
+    part.finish().map_err(|error| Failure::file("write", path, &error))?;
+    app.output.item(&facts(path, &last, began.elapsed()))?;
     app.output
         .note("it holds hashes of passwords, but no signing keys: keep it as the data folder, and a copy of the folder's `keys` apart from it")
 }
 
-fn explained(error: &social_sdk::Error) -> Failure {
+/// Writes all pieces; the last of them.
+async fn write(admin: &AdminClient, part: &mut Part, bar: &ProgressBar) -> Result<v1::StreamBackupResponse> {
+    let mut pieces = admin.back_up();
+    let mut rows = 0;
+    while let Some(piece) = pieces.try_next().await.map_err(|error| explained(&error, rows > 0))? {
+        let written = part.file.write_all(&piece.data);
+        written.map_err(|error| Failure::file("write", &part.target, &error))?;
+        rows = piece.rows_sent.unsigned_abs();
+        // It is an estimate: where there are more, the bar grows with them.
+        bar.set_length(rows.max(piece.estimated_rows.unsigned_abs()));
+        bar.set_position(rows);
+        if piece.last {
+            return Ok(piece);
+        }
+    }
+    Err(Failure::new(Exit::Internal, "the server ended the backup before its end").hint("take it again"))
+}
+
+fn facts(path: &Path, last: &v1::StreamBackupResponse, took: Duration) -> Facts {
+    let file = path.display().to_string();
+    let taken = last.create_time.map(|time| time.to_string()).unwrap_or_default();
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let size = Cell::plain(text::bytes(last.bytes_sent));
+    Facts::new(&file)
+        .with("file", file)
+        .labelled("create_time", "as of", taken)
+        .with("rows", last.rows_sent)
+        .shown("bytes", last.bytes_sent, "size", size)
+        .shown("elapsed_ms", took_ms, "took", Cell::plain(text::duration(took)))
+}
+
+fn explained(error: &social_sdk::Error, was_begun: bool) -> Failure {
     let failure = Failure::from(error);
     match (failure.exit(), error.reason()) {
         (_, Reason::Overloaded) => failure.hint("another backup is being taken: wait until it is done"),
-        (Exit::Unavailable, _) => failure.hint("nothing was kept: take the backup again"),
+        (Exit::Unavailable, _) if was_begun => failure.hint("nothing was kept: take the backup again"),
         _ => failure,
     }
 }

@@ -127,3 +127,45 @@ impl Now {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const START: Time = Time::from_unix_ms(1_800_000_000_000);
+
+    fn events(pending: u64) -> Events {
+        Events::new((1..=pending).map(EventId).collect(), BTreeSet::new(), pending, 0, START)
+    }
+
+    #[test]
+    fn events_stand_still_from_their_last_move_on() {
+        let events = events(3);
+        let later = START.plus(limits::EVENT_STALE);
+        assert_eq!(events.stalled(START.plus(Duration::from_millis(1))), (0, true));
+        assert_eq!(events.stalled(later), (3, true));
+        let moved = [
+            Effect::Event(EventId(2), State::Pending, later),
+            Effect::Event(EventId(3), State::Done, later),
+        ];
+        events.apply(&moved, 3);
+        assert_eq!(events.stalled(later), (1, true));
+        assert_eq!(events.waiting(Some(EventId(1)), 9), [(EventId(2), later)]);
+        assert_eq!(events.backlog(), (2, Some(EventId(1)), 0));
+    }
+
+    #[test]
+    fn not_all_of_very_many_are_looked_at() {
+        let bound = limits::OUTBOX_COUNTED as u64;
+        let later = START.plus(limits::EVENT_STALE);
+        assert_eq!(events(bound).stalled(later), (bound, true));
+        assert_eq!(events(bound + 1).stalled(later), (bound, false));
+        assert_eq!(
+            events(bound + 1).backlog().0,
+            bound + 1,
+            "how many there are is known all the same"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 mod fake;
 
+mod backups;
 mod imports;
 mod lists;
 mod live;

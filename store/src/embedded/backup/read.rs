@@ -231,10 +231,7 @@ mod tests {
             }
             assert!(read(&whole[..at]).is_err(), "cut at {at}");
         }
-        assert!(matches!(
-            read(&[whole.clone(), vec![0]].concat()),
-            Err(Problem::Damaged)
-        ));
+        assert!(matches!(read(&[whole, vec![0]].concat()), Err(Problem::Damaged)));
     }
 
     #[test]
