@@ -23,6 +23,7 @@ const SECRET_MESSAGES: &[&str] = &[
     ".social.v1.ChangePasswordRequest",
     ".social.v1.ImportUser",
     ".social.v1.StreamBackupResponse",
+    ".social.v1.ArchiveUser",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

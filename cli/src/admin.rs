@@ -1,5 +1,6 @@
 //! `admin`: operation of a server.
 
+mod archive;
 mod backup;
 mod cluster;
 mod import;
@@ -72,7 +73,17 @@ Examples:
     /// Tell what the server stores, and what it has in memory and in its queue
     #[command(after_help = "Examples:\n  socialctl admin stats\n  socialctl admin stats -o json | jq .pending_events")]
     Stats,
-    /// Bring users, posts or follows in from files
+    /// Write the whole platform into a file, while it goes on serving
+    #[command(after_help = "\
+Everything that was stored when the export began: users with the hashes of their passwords, posts with their revisions, comments, likes, \
+follows, blocks, mutes, the fan-out policy. Sessions are not in it. An export that was cut short goes on where it stopped when it is run \
+again. `socialctl admin import platform FILE` brings the file into an empty platform, of either backend.
+
+Examples:
+  socialctl admin export platform.archive
+  socialctl admin export platform.archive -o json")]
+    Export(archive::Export),
+    /// Bring a whole platform in, or users, posts or follows from files
     #[command(subcommand)]
     Import(import::Command),
 }
@@ -215,6 +226,7 @@ async fn dispatch(app: &App, admin: &AdminClient, verb: Verb) -> Result<()> {
             .await
         }
         Verb::Stats => app.output.item(&admin.storage_stats().await?),
+        Verb::Export(export) => archive::export(app, admin, export).await,
         Verb::Import(command) => import::run(app, admin, command).await,
     }
 }

@@ -255,6 +255,9 @@ fn hint_of(error: &Error) -> Option<&'static str> {
         Reason::BackupUnsupported => "take snapshots of the CQL store itself, by its own tools",
         Reason::ImportNotFound => "nothing was committed for this import yet: start it from the beginning",
         Reason::HandleTaken => "choose another handle, or log in with `socialctl auth login HANDLE`",
+        Reason::PlatformNotEmpty | Reason::ArchiveConflict => {
+            "start a server with a data folder, or a keyspace, of its own, and let nobody in before the import is complete"
+        }
         Reason::EtagMismatch => {
             "somebody changed it meanwhile: read it again, and repeat the command with the new etag"
         }

@@ -21,7 +21,7 @@ use secrecy::SecretString;
 pub use keys::{KeyError, Keys};
 pub use live::require_live_session;
 pub use login::{Login, Registration};
-pub use passwords::{Passwords, parse_phc};
+pub use passwords::{Passwords, parse_phc, parse_stored};
 pub use revocations::Revocations;
 pub use session::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 pub use sessions::Refreshed;

@@ -14,8 +14,8 @@ pub use derived::{
 };
 pub use operator::{Backup, BackupPiece, OperatorStore};
 pub use store::{
-    AccountStore, CommentStore, EventStore, GraphStore, Horizon, ImportStore, LikeStore, PostStore, StorageStats,
-    Store, TableStats,
+    AccountStore, ArchiveStore, CommentStore, EventStore, ExportStart, Exported, GraphStore, Horizon, ImportStore,
+    LikeStore, PostStore, StorageStats, Store, TableStats,
 };
 
 use crate::clock::Clock;

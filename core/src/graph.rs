@@ -23,6 +23,17 @@ pub enum EdgeKind {
     Mute,
 }
 
+impl EdgeKind {
+    /// Its name for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Follow => "follow",
+            Self::Block => "block",
+            Self::Mute => "mute",
+        }
+    }
+}
+
 /// Which end of the edges a list is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {

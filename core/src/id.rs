@@ -70,6 +70,13 @@ pub fn import_base(time: Time) -> u64 {
     floor_at(time) | u64::from(IMPORT_NODE) << SEQUENCE_BITS
 }
 
+/// Of an imported row's id: the first one of its millisecond, and how many were given there with it. `None` for an id that was minted.
+pub fn import_given(id: u64) -> Option<(u64, u64)> {
+    let (base, sequence) = (id & !SEQUENCE_MASK, id & SEQUENCE_MASK);
+    let is_import = (base >> SEQUENCE_BITS) & ((1 << NODE_BITS) - 1) == u64::from(IMPORT_NODE);
+    is_import.then_some((base, sequence + 1))
+}
+
 /// How many imported rows fit into one millisecond.
 pub const IMPORTS_A_MS: u64 = SEQUENCE_MASK + 1;
 
@@ -150,6 +157,11 @@ impl IdSource {
         Self { node, last: floor }
     }
 
+    /// Mints above `floor` from now on.
+    pub fn raise(&mut self, floor: u64) {
+        self.last = self.last.max(floor);
+    }
+
     /// The id minted last; the floor where none was.
     pub fn last(&self) -> u64 {
         self.last
@@ -214,6 +226,27 @@ mod tests {
         let last = (1..=IMPORTS_A_MS).map(|_| ids.mint(now)).last();
         assert_eq!(last.map(minted_at), Some(now.plus_ms(1)));
         assert_eq!(minted_at(first), now);
+    }
+
+    #[test]
+    fn ids_go_on_above_what_they_were_raised_to() {
+        let now = Time::from_unix_ms(1_800_000_000_000);
+        let mut ids = IdSource::new(3, 0);
+        let ahead = floor_at(now.plus_ms(5_000)) + 77;
+        ids.raise(ahead);
+        let first = ids.mint(now);
+        assert!(first > ahead && ids.mint(now) > first);
+        ids.raise(1);
+        assert!(ids.mint(now) > first, "it is never lowered");
+    }
+
+    #[test]
+    fn imported_ids_tell_how_many_were_given() {
+        let time = Time::from_unix_ms(1_300_000_000_000);
+        let base = import_base(time);
+        assert_eq!(import_given(base), Some((base, 1)));
+        assert_eq!(import_given(base + IMPORTS_A_MS - 1), Some((base, IMPORTS_A_MS)));
+        assert_eq!(import_given(IdSource::new(7, 0).mint(time)), None);
     }
 
     #[test]

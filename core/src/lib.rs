@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod archive;
 pub mod auth;
 pub mod backend;
 pub mod clock;

@@ -151,6 +151,12 @@ pub const IMPORT_REJECTED: usize = 100;
 pub const BACKUPS: usize = 1;
 /// A piece of a backup, in bytes, about: it may be longer by one row.
 pub const BACKUP_PIECE_BYTES: usize = 256 << 10;
+/// How far the newest id of an archive may be ahead of the clock of the platform that it is brought into.
+pub const ARCHIVE_AHEAD: Duration = Duration::from_secs(10);
+/// The position of an export, in bytes.
+pub const ARCHIVE_POSITION_BYTES: usize = 4 << 10;
+/// The records of one message of an export, in bytes, unless one alone has more.
+pub const ARCHIVE_MESSAGE_BYTES: usize = 768 << 10;
 
 /// A request message, in bytes.
 pub const MESSAGE_BYTES: usize = 1 << 20;

@@ -302,6 +302,20 @@ pub fn backup_taken(rows: u64, bytes: u64, took: Duration) {
     counter!(metric::BACKUPS_TAKEN).increment(1);
 }
 
+/// An export of the whole platform began, or went on where it was cut short.
+pub fn archive_export_begun(resumed: bool) {
+    info!(resumed, "archive export begun");
+}
+
+/// One message of an archive is durable: so many records with it, and so far the archive.
+pub fn archive_stored(records: u64, next_offset: u64, complete: bool) {
+    debug!(records, next_offset, complete, "archive message stored");
+    if complete {
+        info!(records = next_offset, "archive import complete");
+    }
+    counter!(metric::IMPORTED, "kind" => "archive").increment(records);
+}
+
 /// The store failed in a way that its caller cannot help; `class` is the kind of failure.
 pub fn store_failed(class: &'static str, error: &dyn Display) {
     error!(class, %error, "store failed");

@@ -91,6 +91,25 @@ impl Debug for v1::StreamBackupResponse {
     }
 }
 
+impl Debug for v1::ArchiveUser {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("ArchiveUser")
+            .field("id", &self.id)
+            .field("handle", &self.handle)
+            .field("display_name", &self.display_name)
+            .field("bio", &self.bio)
+            .field("create_time", &self.create_time)
+            .field("update_time", &self.update_time)
+            .field("version", &self.version)
+            .field("password_hash", &Redacted(&self.password_hash))
+            .field("password_time", &self.password_time)
+            .field("last_read_post_id", &self.last_read_post_id)
+            .field("read_time", &self.read_time)
+            .field("read_version", &self.read_version)
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +148,15 @@ mod tests {
             Box::new(v1::ChangePasswordRequest {
                 current_password: secret(),
                 new_password: secret(),
+                ..Default::default()
+            }),
+            Box::new(v1::ArchiveStretch {
+                records: vec![v1::ArchiveRecord {
+                    record: Some(v1::archive_record::Record::User(v1::ArchiveUser {
+                        password_hash: secret(),
+                        ..Default::default()
+                    })),
+                }],
                 ..Default::default()
             }),
             Box::new(v1::ImportUsersRequest {

@@ -261,6 +261,7 @@ fn the_contract_has_all_services_and_the_method_table_all_methods() {
         .map(|method| method.name)
         .collect();
     let expected = [
+        "StreamArchive",
         "StreamBackup",
         "StreamFollowers",
         "SubscribeCounts",

@@ -36,15 +36,29 @@ pub async fn seed(server: &Server) -> Result<(), Error> {
     let Some(marker) = Marker::open(&path, backend.clock.now())? else {
         return Ok(());
     };
-    let world = World::new(config.dev.seed, config.dev.users);
+    let (seed, users) = (config.dev.seed, config.dev.users);
+    let made = make(backend, seed, users, marker.begun).await;
+    made.map_err(|error| Error::Seed(Box::new(error)))?;
+    marker.finish()
+}
+
+/// Puts the world of a seed into a store, as [`seed`] does: for tests that need something in it.
+///
+/// # Errors
+/// When the store refuses it.
+pub async fn populate(backend: &Backend, seed: u64, users: u32) -> DomainResult<()> {
+    make(backend, seed, users, backend.clock.now()).await
+}
+
+async fn make(backend: &Backend, seed: u64, users: u32, now: Time) -> DomainResult<()> {
+    let world = World::new(seed, users);
     let seeding = Seeding {
         backend,
         world: &world,
-        seed: config.dev.seed,
-        now: marker.begun,
+        seed,
+        now,
     };
-    seeding.run().await.map_err(|error| Error::Seed(Box::new(error)))?;
-    marker.finish()
+    seeding.run().await
 }
 
 /// What to tell whoever started dev mode: logins, and commands worth trying.

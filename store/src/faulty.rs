@@ -8,10 +8,12 @@ use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use social_core::admin::{Cluster, OutboxCounts, PendingEvent};
+use social_core::archive::{self, Batch, Part, Restored};
 use social_core::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use social_core::backend::{
-    AccountStore, Append, Backend, Backup, CommentStore, EventStore, Filled, GraphStore, Horizon, ImportStore,
-    LikeStore, OperatorStore, Position, PostStore, Since, StorageStats, Store, TimelineSlice, Timelines,
+    AccountStore, Append, ArchiveStore, Backend, Backup, CommentStore, EventStore, ExportStart, Exported, Filled,
+    GraphStore, Horizon, ImportStore, LikeStore, OperatorStore, Position, PostStore, Since, StorageStats, Store,
+    TimelineSlice, Timelines,
 };
 use social_core::comments::{Comment, CommentDraft};
 use social_core::fanout::{Event, Policy, Progress};
@@ -218,6 +220,13 @@ faulty!(FaultyStore: OperatorStore {
     outbox_counts() -> OutboxCounts;
     outbox_events(after: Option<EventId>, limit: usize) -> Vec<PendingEvent>;
     back_up() -> Box<dyn Backup>;
+});
+
+faulty!(FaultyStore: ArchiveStore {
+    begin_export() -> ExportStart;
+    export(part: Part, after: Option<&[u8]>, limit: usize) -> Exported;
+    archive() -> Option<archive::Progress>;
+    restore(batch: Batch) -> Restored;
 });
 
 #[async_trait]

@@ -1,6 +1,7 @@
 //! The reference model: ordered maps under one mutex, obviously right rather than fast. Other backends are held
 //! against it, and tests of the domain run on it. Nothing outlives the process.
 
+mod archive;
 mod auth;
 mod comments;
 mod counters;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use social_core::archive::Progress;
 use social_core::auth::{Account, Session};
 use social_core::backend::Backend;
 use social_core::comments::Comment;
@@ -106,6 +108,7 @@ struct Rows {
     past_posts: PastIds,
     past_follows: PastIds,
     import_runs: u64,
+    archive: Option<Progress>,
 }
 
 impl Rows {
@@ -136,6 +139,7 @@ impl Rows {
             past_posts: PastIds::default(),
             past_follows: PastIds::default(),
             import_runs: 0,
+            archive: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use social_core::Error;
+use social_core::archive;
 use social_core::auth::{Account, Session};
 use social_core::comments::Comment;
 use social_core::fanout::{Event, Policy};
@@ -45,6 +46,7 @@ impl Row for Event {}
 impl Row for Policy {}
 impl Row for PostCounts {}
 impl Row for ImportProgress {}
+impl Row for archive::Progress {}
 
 /// A row's bytes.
 pub(crate) fn encode<T: Row>(row: &T) -> Result<Vec<u8>, Error> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use social_sdk::{AdminClient, Import, Importable, Reason, Uuid, v1};
 
+use super::archive;
 use super::show::Imported;
 use crate::app::App;
 use crate::failure::{Exit, Failure, Result};
@@ -44,6 +45,15 @@ Examples:
   socialctl admin import follows follows.jsonl
   echo '{\"follower_handle\":\"ada\",\"followee_handle\":\"grace\"}' > one.jsonl && socialctl admin import follows one.jsonl")]
     Follows(File),
+    /// Bring a whole platform in from a file that `admin export` wrote
+    #[command(after_help = "\
+The platform must be new and empty, of whatever backend; nobody should use it before the import is complete. Users keep their ids, handles \
+and passwords, posts their ids, and so on; people log in again. An import that was cut short goes on where it stopped when it is run again.
+
+Examples:
+  socialctl admin import platform platform.archive
+  socialctl admin import platform platform.archive --admin-endpoint http://127.0.0.1:7072 -o json")]
+    Platform(archive::Import),
     /// Tell how far an import has come
     #[command(after_help = "Examples:\n  socialctl admin import status 6f1c2b1e-7c0a-4d3e-9f51-2f3f5f0a9f10")]
     Status {
@@ -69,6 +79,7 @@ pub(super) async fn run(app: &App, admin: &AdminClient, command: Command) -> Res
         Command::Users(file) => import::<UserLine>(app, &file, "users", |id| admin.import_users(id)).await,
         Command::Posts(file) => import::<PostLine>(app, &file, "posts", |id| admin.import_posts(id)).await,
         Command::Follows(file) => import::<FollowLine>(app, &file, "follows", |id| admin.import_follows(id)).await,
+        Command::Platform(import) => archive::import(app, admin, import).await,
         Command::Status { import } => app.output.item(&admin.import_progress(import).await?),
     }
 }

@@ -198,6 +198,9 @@ pub static TABLE: &[Rule] = &[
     admin("/social.v1.AdminService/ImportPosts"),
     admin("/social.v1.AdminService/ImportFollows"),
     admin("/social.v1.AdminService/GetImport"),
+    admin("/social.v1.AdminService/StreamArchive"),
+    admin("/social.v1.AdminService/ImportArchive"),
+    admin("/social.v1.AdminService/GetArchiveImport"),
 ];
 
 /// The rule of a method.

@@ -202,6 +202,24 @@ pub(super) fn check_presented(field: &str, password: &SecretString) -> Result<()
 /// Reads the PHC text of a hash that was made elsewhere. INVALID_FIELD `field` where it is not argon2id of version 19, dearer than
 /// [`Cost::MAX`], or so cheap that who gets hold of it finds the password.
 pub fn parse_phc(field: &str, phc: &str) -> Result<PasswordHash> {
+    let (hash, cost) = parse(field, phc)?;
+    let work = cost.memory_kib.saturating_mul(cost.passes);
+    if cost.memory_kib < MIN_MEMORY_KIB || work < MIN_WORK {
+        return Err(Error::field(
+            field,
+            "is too weak: at least m=7168 (KiB), and m times t at least 35840",
+        ));
+    }
+    Ok(hash)
+}
+
+/// Reads the PHC text of a hash that another platform of ours stored: [`parse_phc`], and however cheap it was there.
+pub fn parse_stored(field: &str, phc: &str) -> Result<PasswordHash> {
+    Ok(parse(field, phc)?.0)
+}
+
+/// A hash that can be verified, and what that costs.
+fn parse(field: &str, phc: &str) -> Result<(PasswordHash, Cost)> {
     let refuse = |description: &str| Error::field(field, description);
     let shape = || refuse("must be an argon2id hash in PHC form: $argon2id$v=19$m=…,t=…,p=…$salt$hash");
     if phc.len() > 512 {
@@ -221,13 +239,7 @@ pub fn parse_phc(field: &str, phc: &str) -> Result<PasswordHash> {
     if cost.memory_kib > Cost::MAX.memory_kib || cost.passes > Cost::MAX.passes || cost.lanes > Cost::MAX.lanes {
         return Err(refuse("costs too much to verify: at most m=65536 (KiB), t=10, p=4"));
     }
-    let work = cost.memory_kib.saturating_mul(cost.passes);
-    if cost.memory_kib < MIN_MEMORY_KIB || work < MIN_WORK {
-        return Err(refuse(
-            "is too weak: at least m=7168 (KiB), and m times t at least 35840",
-        ));
-    }
-    Ok(PasswordHash(phc.to_owned()))
+    Ok((PasswordHash(phc.to_owned()), cost))
 }
 
 fn default_params() -> Params {

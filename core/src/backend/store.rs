@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::OperatorStore;
+use crate::archive::{Batch, Part, Progress as ArchiveProgress, Record, Restored};
 use crate::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use crate::comments::{Comment, CommentDraft};
 use crate::error::Result;
@@ -35,12 +36,28 @@ use crate::users::{Handle, NewUser, ProfileEdit, User};
 
 /// Everything that must not be lost.
 pub trait Store:
-    AccountStore + PostStore + CommentStore + LikeStore + GraphStore + EventStore + ImportStore + OperatorStore
+    AccountStore
+    + PostStore
+    + CommentStore
+    + LikeStore
+    + GraphStore
+    + EventStore
+    + ImportStore
+    + OperatorStore
+    + ArchiveStore
 {
 }
 
 impl<T> Store for T where
-    T: AccountStore + PostStore + CommentStore + LikeStore + GraphStore + EventStore + ImportStore + OperatorStore
+    T: AccountStore
+        + PostStore
+        + CommentStore
+        + LikeStore
+        + GraphStore
+        + EventStore
+        + ImportStore
+        + OperatorStore
+        + ArchiveStore
 {
 }
 
@@ -332,6 +349,48 @@ pub trait ImportStore: Send + Sync {
 
     /// Ends a run of imports: raises [`Horizon::imports`], so that cursors of before are reset.
     async fn seal_imports(&self) -> Result<()>;
+}
+
+/// Records of one part of an archive.
+#[derive(Debug, Clone, Default)]
+pub struct Exported {
+    /// The records; may be none where more follow.
+    pub records: Vec<Record>,
+    /// Where to go on behind them, as the store knows it; `None` at the part's end.
+    pub next: Option<Vec<u8>>,
+}
+
+/// What an export begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportStart {
+    /// What the backend is called: `memory`, `embedded`, `cluster`.
+    pub source: &'static str,
+    /// An id above those of all rows that were acknowledged before. Every row below it is readable by now, imports aside.
+    pub bound: u64,
+}
+
+/// Whole platforms: truth as records, read from one store and written to another one under the same ids.
+#[async_trait]
+pub trait ArchiveStore: Send + Sync {
+    /// Begins an export.
+    async fn begin_export(&self) -> Result<ExportStart>;
+
+    /// Records of a part, read from about `limit` rows behind `after`, in an order of the store's in which no row comes twice. Each is as it is
+    /// when it is read. Good for any process of the same platform, also much later.
+    async fn export(&self, part: Part, after: Option<&[u8]>, limit: usize) -> Result<Exported>;
+
+    /// How far the archive has come that was brought in, if any was.
+    async fn archive(&self) -> Result<Option<ArchiveProgress>>;
+
+    /// Stores records under their ids, with the progress, and counts what is counted. What an earlier attempt stored is skipped by
+    /// [`Progress::skip`](ArchiveProgress::skip).
+    ///
+    /// - The first batch of an archive needs a platform without users: PLATFORM_NOT_EMPTY. From then on every id that is minted is at or above
+    ///   the archive's bound, and no imported row is given an id that is in it.
+    /// - ARCHIVE_CONFLICT where a row is there that is another one, or a handle is another's. A batch that fails may be stored in part, and is
+    ///   then stored whole by its repetition.
+    /// - What a block and a follow between two users say together is that nobody follows, whichever comes first.
+    async fn restore(&self, batch: Batch) -> Result<Restored>;
 }
 
 /// Rows of one table.

@@ -10,7 +10,9 @@ use crate::backup;
 use crate::call::present;
 use crate::core::Core;
 use crate::ids::wire;
-use crate::{Call, ClientBuilder, Error, EventId, Import, IntoId, List, PostId, Rpc, UserId};
+use crate::{
+    Call, ClientBuilder, Error, EventId, ExportArchive, Import, ImportArchive, IntoId, List, PostId, Rpc, UserId,
+};
 
 /// A client for operators: fan-out, repair, processes, storage, backups, imports. See `social/v1/admin.proto`. Cheap to clone.
 ///
@@ -137,6 +139,16 @@ impl AdminClient {
             import_id: import_id.to_string(),
         };
         Call::new(&self.core, request, |answer| present("progress", answer.progress))
+    }
+
+    /// The whole platform as records, while it goes on serving. They hold the hashes of passwords.
+    pub fn export_archive(&self) -> ExportArchive {
+        ExportArchive::new(&self.core)
+    }
+
+    /// Brings the records of an archive in, under the ids that they have. The platform must be empty; an import that was cut short goes on.
+    pub fn import_archive(&self, header: v1::ArchiveHeader) -> ImportArchive {
+        ImportArchive::new(&self.core, header)
     }
 
     /// Any unary method of the AdminService, by its request message.

@@ -33,6 +33,7 @@
 //! - It keeps subscriptions connected, resumes them without a hole, and drops repeats ([`HomeStream`]).
 
 mod admin;
+mod archive;
 mod auth;
 mod backup;
 mod call;
@@ -57,6 +58,7 @@ mod transport;
 mod users;
 
 pub use admin::AdminClient;
+pub use archive::{ArchiveError, ArchiveReader, ArchiveWriter, ExportArchive, ImportArchive};
 pub use auth::Auth;
 pub use call::Call;
 pub use client::{Client, ClientBuilder, DEFAULT_ADMIN_ENDPOINT, DEFAULT_ENDPOINT};

@@ -61,6 +61,8 @@ reasons! {
     ImportNotFound,
     /// Another account has the handle.
     HandleTaken,
+    /// A record of an archive stands against a row that is there.
+    ArchiveConflict,
     /// The row was changed since its etag was read.
     EtagMismatch,
     /// A token is needed and none was sent.
@@ -100,6 +102,8 @@ reasons! {
     SelfReference,
     /// The server's store is backed up by means of its own.
     BackupUnsupported,
+    /// An archive can be brought into an empty platform only.
+    PlatformNotEmpty,
     /// The deadline passed.
     DeadlineExceeded,
     /// The server's store does not answer.

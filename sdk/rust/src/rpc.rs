@@ -153,6 +153,9 @@ rpcs! {
     "AdminService/ImportPosts" Admin read ImportPostsRequest => ImportPostsResponse;
     "AdminService/ImportFollows" Admin read ImportFollowsRequest => ImportFollowsResponse;
     "AdminService/GetImport" Admin read GetImportRequest => GetImportResponse;
+    "AdminService/StreamArchive" Admin read StreamArchiveRequest => StreamArchiveResponse;
+    "AdminService/ImportArchive" Admin read ImportArchiveRequest => ImportArchiveResponse;
+    "AdminService/GetArchiveImport" Admin read GetArchiveImportRequest => GetArchiveImportResponse;
 }
 
 macro_rules! paged {

@@ -1,5 +1,6 @@
 //! AdminService, on its own port.
 
+mod archive;
 mod backup;
 mod import;
 
@@ -231,6 +232,49 @@ impl AdminService for Admin {
             let progress = social_core::import::progress(&self.backend, id).await?;
             Ok(v1::GetImportResponse {
                 progress: Some(convert::import::progress(id, &progress)),
+            })
+        })
+        .await
+    }
+
+    type StreamArchiveStream = Events<v1::StreamArchiveResponse>;
+
+    async fn stream_archive(
+        &self,
+        request: Request<v1::StreamArchiveRequest>,
+    ) -> Result<Response<Self::StreamArchiveStream>, Status> {
+        let (_, message) = open(request);
+        answer(async {
+            let outgoing = archive::Outgoing::open(self.backend.clone(), &message.position).await?;
+            Ok(events(outgoing, self.streams.drain.clone()))
+        })
+        .await
+    }
+
+    async fn import_archive(
+        &self,
+        request: Request<Streaming<v1::ImportArchiveRequest>>,
+    ) -> Result<Response<v1::ImportArchiveResponse>, Status> {
+        let answer = archive::import(&self.backend, &self.streams.drain, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn get_archive_import(
+        &self,
+        request: Request<v1::GetArchiveImportRequest>,
+    ) -> Result<Response<v1::GetArchiveImportResponse>, Status> {
+        let (_, message) = open(request);
+        answer(async {
+            let mut fields = Fields::new();
+            let id = fields.uuid(
+                "import_id",
+                &message.import_id,
+                "the archive_id of the archive's header",
+            );
+            fields.check()?;
+            let progress = social_core::archive::progress(&self.backend, id).await?;
+            Ok(v1::GetArchiveImportResponse {
+                progress: Some(convert::archive::progress(&progress)),
             })
         })
         .await

@@ -4,6 +4,7 @@
 //! written by plain functions named after the message that they make.
 
 pub(crate) mod admin;
+pub(crate) mod archive;
 pub(crate) mod auth;
 pub(crate) mod comment;
 mod fields;

@@ -3,6 +3,7 @@
 //! Needs both: `cargo xtask test cluster` starts them, tells where they are, and runs this.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod archive;
 mod cql;
 mod mistakes;
 mod operations;

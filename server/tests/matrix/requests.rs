@@ -10,6 +10,7 @@ use social_core::{EventId, SessionId, limits};
 use social_proto::v1;
 
 use crate::Cast;
+use crate::support::archive;
 use crate::support::people::PASSWORD;
 use crate::support::{House, Person, request_id};
 
@@ -407,6 +408,12 @@ async fn of_admin(house: &House, cast: &Cast, method: &str) -> Asked {
                 create_time: None,
             }],
         }),
+        "StreamArchive" => Asked::new(&v1::StreamArchiveRequest::default()),
+        // The one that was begun when nobody was there yet.
+        "ImportArchive" => Asked::new(&archive::begun()),
+        "GetArchiveImport" => Asked::new(&v1::GetArchiveImportRequest {
+            import_id: archive::BEGUN.to_owned(),
+        }),
         "GetImport" => {
             let import = id();
             let message = import_of(&format!("g{}", &id().replace('-', "")[..20]), import.clone());
@@ -447,6 +454,8 @@ async fn a_dead_letter(house: &House) -> String {
 
 /// Puts a dead letter into a store that nobody works on yet: only a bug makes one otherwise.
 pub(crate) async fn dead_letters(backend: &Backend) {
+    // As long as nobody is there.
+    archive::begin(backend).await;
     let nobody = Caller::default();
     let new = NewUser {
         handle: "unlucky".parse().unwrap(),

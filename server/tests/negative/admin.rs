@@ -2,8 +2,10 @@
 
 use social_core::limits;
 use social_proto::v1;
+use social_proto::v1::archive_record::Record;
 
-use crate::table::{Maker, Refusal, Table, id};
+use crate::support::archive;
+use crate::table::{Maker, NOBODY, Refusal, Table, id};
 use crate::world::World;
 
 pub(crate) fn tables(world: &World) -> Vec<Table> {
@@ -34,6 +36,9 @@ pub(crate) fn tables(world: &World) -> Vec<Table> {
         import_posts(world),
         import_follows(world),
         get_import(world),
+        stream_archive(world),
+        import_archive(world),
+        get_archive_import(world),
     ]
 }
 
@@ -175,6 +180,166 @@ fn get_import(world: &World) -> Table {
     Maker::new(world, "AdminService/GetImport", right)
         .uuid("import_id", |m| &mut m.import_id)
         .case("an import of nothing", Refusal::not_found("IMPORT_NOT_FOUND"), |m| {
+            m.import_id = id();
+        })
+        .done()
+}
+
+fn stream_archive(world: &World) -> Table {
+    Maker::new(world, "AdminService/StreamArchive", v1::StreamArchiveRequest::default())
+        .field("position", "that is none", |m| m.position = b"somewhere".to_vec())
+        .field("position", "too long", |m| m.position = vec![1; 1 << 19])
+        .done()
+}
+
+fn import_archive(world: &World) -> Table {
+    let mut table = Maker::new(world, "AdminService/ImportArchive", archive::begun())
+        .uuid("import_id", |m| &mut m.import_id)
+        .field("import_id", "of another archive than the header", |m| {
+            m.import_id = id()
+        })
+        .field("offset", "negative", |m| m.offset = -1)
+        .field("offset", "behind a hole", |m| m.offset = 2)
+        .field("offset", "beyond all", |m| m.offset = i64::MAX)
+        .field("records", "of more than 1,000", |m| {
+            m.records = vec![m.records[0].clone(); limits::IMPORT_BATCH + 1];
+        })
+        .field("header", "unset", |m| m.header = None)
+        .field("header", "that changed", |m| header(m).source = "cluster".to_owned())
+        .field("header.format", "of a later version", |m| header(m).format = 2)
+        .field("header.format", "negative", |m| header(m).format = -1)
+        .field("header.source", "too long", |m| header(m).source = "x".repeat(33))
+        .field("header.create_time", "unset", |m| header(m).create_time = None)
+        .field("header.bound_id", "that is none", |m| {
+            header(m).bound_id = "x".to_owned()
+        })
+        .field("header.bound_id", "of the future", |m| {
+            header(m).bound_id = "7zzzzzzzzzzzz".to_owned();
+        })
+        .case(
+            "another archive",
+            Refusal::of(tonic::Code::FailedPrecondition, "PLATFORM_NOT_EMPTY"),
+            |m| {
+                let other = id();
+                m.import_id.clone_from(&other);
+                header(m).archive_id = other;
+            },
+        )
+        .field("records[0].record", "of no kind", |m| m.records[0].record = None)
+        .field("records[0].policy.mode", "unknown", |m| policy(m).mode = 9)
+        .field("records[0].policy.version", "of 0", |m| policy(m).version = 0)
+        .done();
+    for (field, what, record) in records() {
+        let case = Maker::new(world, "AdminService/ImportArchive", archive::begun()).field(field, what, |m| {
+            m.offset = 1;
+            m.records = vec![v1::ArchiveRecord { record: Some(record) }];
+        });
+        // The cases of all methods are in the table already.
+        table.cases.extend(case.done().cases.pop());
+    }
+    table.cases.push(crate::Case {
+        what: "a stream without a message".to_owned(),
+        sent: crate::Sent::Own,
+        messages: Vec::new(),
+        expected: Refusal::field("import_id"),
+    });
+    table
+}
+
+fn header(message: &mut v1::ImportArchiveRequest) -> &mut v1::ArchiveHeader {
+    message.header.as_mut().unwrap()
+}
+
+fn policy(message: &mut v1::ImportArchiveRequest) -> &mut v1::ArchivePolicy {
+    match &mut message.records[0].record {
+        Some(Record::Policy(policy)) => policy,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Records at fault: the field, what is wrong with it, and the record.
+fn records() -> Vec<(&'static str, &'static str, Record)> {
+    let time = Some(prost_types::Timestamp::default());
+    let zero = || "0000000000000".to_owned();
+    let user = v1::ArchiveUser {
+        id: zero(),
+        handle: "nobody".to_owned(),
+        version: 1,
+        create_time: time,
+        update_time: time,
+        password_time: time,
+        ..Default::default()
+    };
+    let post = v1::ArchivePost {
+        id: zero(),
+        author_id: zero(),
+        content: "hello".to_owned(),
+        visibility: v1::Visibility::Public.into(),
+        version: 1,
+        revision: 1,
+        visible_since_id: zero(),
+        create_time: time,
+        ..Default::default()
+    };
+    let edge = v1::ArchiveEdge {
+        kind: v1::ArchiveEdgeKind::Follow.into(),
+        from_id: zero(),
+        to_id: zero(),
+        since_id: zero(),
+    };
+    let like = v1::ArchiveLike {
+        user_id: zero(),
+        post_id: zero(),
+        since_id: zero(),
+    };
+    vec![
+        (
+            "records[0].user.handle",
+            "with a space",
+            Record::User(v1::ArchiveUser {
+                handle: "no body".to_owned(),
+                ..user.clone()
+            }),
+        ),
+        (
+            "records[0].user.password_hash",
+            "in the clear",
+            Record::User(v1::ArchiveUser {
+                password_hash: "hunter2".to_owned(),
+                ..user.clone()
+            }),
+        ),
+        (
+            "records[0]",
+            "above the bound",
+            Record::User(v1::ArchiveUser {
+                id: NOBODY.to_owned(),
+                ..user
+            }),
+        ),
+        ("records[0].post.author_id", "of nobody", Record::Post(post.clone())),
+        (
+            "records[0].post.visibility",
+            "unset",
+            Record::Post(v1::ArchivePost { visibility: 0, ..post }),
+        ),
+        ("records[0].like.post_id", "of nothing", Record::Like(like)),
+        ("records[0].edge.to_id", "of the same user", Record::Edge(edge.clone())),
+        (
+            "records[0].edge.kind",
+            "unset",
+            Record::Edge(v1::ArchiveEdge { kind: 0, ..edge }),
+        ),
+    ]
+}
+
+fn get_archive_import(world: &World) -> Table {
+    let right = v1::GetArchiveImportRequest {
+        import_id: archive::BEGUN.to_owned(),
+    };
+    Maker::new(world, "AdminService/GetArchiveImport", right)
+        .uuid("import_id", |m| &mut m.import_id)
+        .case("an archive of elsewhere", Refusal::not_found("IMPORT_NOT_FOUND"), |m| {
             m.import_id = id();
         })
         .done()

@@ -3,7 +3,7 @@
 use prost::Message;
 use social_proto::v1;
 
-use crate::support::{House, Person, eventually, request_id};
+use crate::support::{House, Person, archive, eventually, request_id};
 use crate::table::mask;
 
 /// A small world with something of every kind in it. Alice makes the calls.
@@ -59,7 +59,7 @@ pub(crate) type Writes = Vec<(String, i64)>;
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let house = House::open().await;
+        let house = House::open_with(|_| {}, archive::begin).await;
         let line = &house.line;
         let (alice, bob, shut) = tokio::join!(house.person("alice"), house.person("bob"), house.person("shut"));
         alice.follow(line, &bob).await;

@@ -8,10 +8,13 @@
 )]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+pub mod archive;
 pub mod house;
 pub mod people;
+pub mod populated;
 pub mod process;
 pub mod served;
+pub mod walker;
 pub mod wire;
 
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream, try_join};
 use serde::{Deserialize, Serialize};
+use social_core::archive::{self, Person, Record};
 use social_core::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use social_core::backend::AccountStore;
 use social_core::posts::Encoding;
@@ -276,6 +277,39 @@ impl Truth {
     async fn put_account(&self, account: &Account, stamp: i64) -> Result<()> {
         let values = (account.user.0 as i64, encode(account)?, stamp);
         self.db.run(&self.accounts.statements.set_account, values).await
+    }
+
+    /// A user with what only the user and the store know; none where the account is only on its way.
+    pub(super) async fn person(&self, id: UserId) -> Result<Option<Record>> {
+        let marker = self.accounts.markers.get::<Marker>(&self.db, id.0);
+        let (user, account, marker) = try_join!(self.user_doc(id), self.stamped_account(id), marker)?;
+        let (Some(user), Some((account, _))) = (user, account) else {
+            return Ok(None);
+        };
+        Ok(Some(Record::User(Box::new(Person {
+            user: user.row,
+            account,
+            marker: marker.map(|doc| doc.row).unwrap_or_default(),
+        }))))
+    }
+
+    /// Writes an account under its id, or finds it written; whether another one is in its place.
+    pub(super) async fn restore_person(&self, person: &Person, stamp: i64) -> Result<bool> {
+        let Person { user, account, marker } = person;
+        let there = self.user_doc(user.id).await?;
+        // A later version is ours as well: the user was at work already.
+        if there.is_some_and(|there| there.row != *user && there.row.version <= user.version) {
+            return Ok(false);
+        }
+        let event = user.id.0;
+        if self.apply_create(Act { event, stamp }, user, account).await? == Verdict::Lost {
+            return Err(archive::conflict(format!("handle {}", user.handle)));
+        }
+        if marker.version > 0 {
+            // Where it is there, it moved since.
+            self.accounts.markers.create(&self.db, user.id.0, event, marker).await?;
+        }
+        Ok(true)
     }
 
     /// Whether a handle is this user's, now or by an earlier attempt.

@@ -40,7 +40,7 @@ statements!(Statements {
 
 /// The buckets that a comment is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Places {
+pub(super) struct Places {
     /// Of the post's direct comments, or of the parent's answers.
     listed: i32,
     /// Of the post's live comments.
@@ -257,9 +257,29 @@ impl Truth {
             self.comments.insert(&self.db, row),
             self.lists
                 .put(&self.db, row.shown(), entry(&row.comment), true, row.stamp),
-            self.count_comment(row, true),
+            self.count_comment(row, !row.comment.is_deleted()),
         )?;
         Ok(Verdict::Stored)
+    }
+
+    /// A comment without the count of its answers.
+    pub(super) async fn plain_comment(&self, id: CommentId) -> Result<Option<Comment>> {
+        Ok(self
+            .comments
+            .stored(&self.db, id)
+            .await?
+            .map(|stored| stored.row.comment))
+    }
+
+    /// Writes a comment under its id, or finds it written; whether another one is in its place.
+    pub(super) async fn restore_comment(&self, comment: Comment, places: Places, stamp: i64) -> Result<bool> {
+        let comment = Comment { replies: 0, ..comment };
+        let there = self.comments.first(&self.db, comment.id).await?;
+        if there.is_some_and(|there| there.comment != comment) {
+            return Ok(false);
+        }
+        let row = CommentRow { comment, places, stamp };
+        self.apply_new_comment(&row).await.map(|_| true)
     }
 
     /// Puts a comment among the live ones, or takes it out.
@@ -295,7 +315,8 @@ impl Truth {
 
     async fn create_new_comment(&self, ticket: Ticket, draft: CommentDraft) -> Result<Comment> {
         let id = CommentId(ticket.event);
-        let (depth, places) = tokio::try_join!(self.depth_of(&draft), self.place_comment(id, &draft))?;
+        let (depth, places) =
+            tokio::try_join!(self.depth_of(&draft), self.place_comment(id, draft.post, draft.parent))?;
         let comment = CommentDraft { depth, ..draft }.into_comment(id, self.now());
         let stamp = self.ids.stamp();
         let row = CommentRow {
@@ -328,20 +349,21 @@ impl Truth {
         }
     }
 
-    async fn place_comment(&self, id: CommentId, draft: &CommentDraft) -> Result<Places> {
+    /// Where a new comment goes in the lists that it belongs to.
+    pub(super) async fn place_comment(&self, id: CommentId, post: PostId, parent: Option<CommentId>) -> Result<Places> {
         let bucket = |list, owner| async move {
             let place = self.lists.place(&self.db, list, owner, id.0).await?;
             Ok::<_, Error>(place.bucket)
         };
-        let (list, owner) = list_of(draft.post, draft.parent);
+        let (list, owner) = list_of(post, parent);
         let answers = async {
-            match draft.parent {
+            match parent {
                 Some(parent) => bucket(List::LiveAnswers, parent.0).await,
                 None => Ok(0),
             }
         };
         let (listed, counted, answers) =
-            tokio::try_join!(bucket(list, owner), bucket(List::Comments, draft.post.0), answers)?;
+            tokio::try_join!(bucket(list, owner), bucket(List::Comments, post.0), answers)?;
         Ok(Places {
             listed,
             counted,

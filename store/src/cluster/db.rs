@@ -11,6 +11,7 @@ use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::response::query_result::QueryRowsResult;
+use scylla::response::{PagingState, PagingStateResponse};
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
@@ -164,6 +165,31 @@ impl Db {
         let pager = pager.map_err(|error| unavailable(&error))?;
         let rows = pager.rows_stream::<R>().map_err(|error| malformed(&error))?;
         rows.try_collect().await.map_err(|error| unavailable(&error))
+    }
+
+    /// The next rows of a whole table behind a place in it, which is the store's to make and to read; none at the end.
+    pub(super) async fn page<R>(
+        &self,
+        statement: &PreparedStatement,
+        after: Option<&[u8]>,
+        rows: usize,
+    ) -> Result<(Vec<R>, Option<Vec<u8>>)>
+    where
+        R: for<'a> DeserializeRow<'a, 'a>,
+    {
+        let mut statement = statement.clone();
+        statement.set_page_size(rows.clamp(1, PAGE_ROWS as usize) as i32);
+        let state = after.map_or_else(PagingState::start, PagingState::new_from_raw_bytes);
+        let page = Box::pin(self.session.execute_single_page(&statement, (), state)).await;
+        let (page, next) = page.map_err(|error| failed(&error))?;
+        let page = page.into_rows_result().map_err(|error| malformed(&error))?;
+        let rows = page.rows().map_err(|error| malformed(&error))?;
+        let rows = rows.collect::<Result<_, _>>().map_err(|error| malformed(&error))?;
+        let next = match next {
+            PagingStateResponse::HasMorePages { state } => state.as_bytes_slice().map(|bytes| bytes.to_vec()),
+            PagingStateResponse::NoMorePages => None,
+        };
+        Ok((rows, next))
     }
 
     /// Runs a compare-and-set; whether it was applied. An error is an unknown outcome.

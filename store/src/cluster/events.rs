@@ -318,6 +318,16 @@ impl Truth {
         }
     }
 
+    /// Makes the policy what it was elsewhere.
+    pub(super) async fn restore_policy(&self, policy: Policy) -> Result<()> {
+        let event = self.ids.mint().await?;
+        let settings = &self.events.settings;
+        let as_it_was = |before: Option<&Policy>| Ok((before != Some(&policy)).then_some(policy));
+        docs::change(settings, &self.db, POLICY, event, as_it_was).await?;
+        *self.events.policy.lock() = None;
+        Ok(())
+    }
+
     /// An event that the workers may take up: its rows are written.
     pub(super) async fn workable(&self, id: u64) -> Result<Option<Event>> {
         let Some(mut filed) = self.outbox.find(&self.db, id).await? else {

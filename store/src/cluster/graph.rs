@@ -63,6 +63,12 @@ pub(super) fn number(kind: EdgeKind) -> i8 {
     Kind::from(kind) as i8
 }
 
+/// The kind of edge that the store numbers so.
+pub(super) fn kind_of(number: i8) -> Option<EdgeKind> {
+    let kinds = [EdgeKind::Follow, EdgeKind::Block, EdgeKind::Mute];
+    kinds.into_iter().find(|kind| self::number(*kind) == number)
+}
+
 #[async_trait]
 impl GraphStore for Truth {
     async fn set_edge(

@@ -61,6 +61,11 @@ impl Ids {
         Ok(id)
     }
 
+    /// Mints above `floor` from now on.
+    pub(super) fn raise(&self, floor: u64) {
+        self.source.lock().ids.raise(floor);
+    }
+
     /// The id of an event that is to be filed now. Until [`filed`](Self::filed), or the time that filing may take, the horizon stays below it.
     pub(super) async fn mint_event(&self) -> Result<u64> {
         self.lease.check()?;

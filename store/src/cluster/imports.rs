@@ -25,7 +25,7 @@ use super::graph::Buckets;
 use super::posts::Places as PostPlaces;
 use super::truth::Truth;
 use crate::rows::Row;
-use past::PastIds;
+use past::{PastIds, Series};
 
 /// The settings document that counts what imports raised the horizon by.
 const RUNS: u64 = 2;
@@ -169,6 +169,16 @@ impl Truth {
     pub(super) async fn import_runs(&self) -> Result<u64> {
         let runs: Option<Doc<Runs>> = self.imports.settings.get(&self.db, RUNS).await?;
         Ok(runs.map_or(0, |doc| doc.row.0))
+    }
+
+    /// Sees to it that no import gives these ids anew.
+    pub(super) async fn note_past_ids(&self, posts: &[u64], follows: &[u64]) -> Result<()> {
+        let past = &self.imports.past;
+        tokio::try_join!(
+            past.note(&self.db, Series::Posts, posts),
+            past.note(&self.db, Series::Follows, follows),
+        )
+        .map(drop)
     }
 
     async fn import_batch<T: Item>(&self, batch: &ImportBatch<T>) -> Result<ImportOutcome> {

@@ -170,7 +170,8 @@ impl Truth {
         self.commit_at(ticket, Intent::from(Change::Like(row)), stamp).await
     }
 
-    async fn new_like(&self, user: UserId, post: PostId, since: u64) -> Result<LikeRow> {
+    /// A like that is to be made, and its places in the lists.
+    pub(super) async fn new_like(&self, user: UserId, post: PostId, since: u64) -> Result<LikeRow> {
         let (of_post, of_user) = tokio::try_join!(
             self.lists.place(&self.db, List::PostLikes, post.0, since),
             self.lists.place(&self.db, List::UserLikes, user.0, since),
@@ -183,6 +184,16 @@ impl Truth {
             post_bucket: of_post.bucket,
             user_bucket: of_user.bucket,
         })
+    }
+
+    /// Writes a like as it was elsewhere, or finds it written; whether another one is in its place.
+    pub(super) async fn restore_like(&self, row: LikeRow, stamp: i64) -> Result<bool> {
+        let there = self.likes.get(&self.db, row.user, row.post).await?;
+        if there.is_some_and(|(there, _)| there.active && there.since != row.since) {
+            return Ok(false);
+        }
+        tokio::try_join!(self.likes.set(&self.db, &row, stamp), self.list_like(&row, stamp))?;
+        Ok(true)
     }
 
     /// Writes a like, and puts right what another process may have done at the same time.

@@ -3,6 +3,7 @@
 //! Any number of processes open the same keyspace. Truth is written log first ([`truth`]); everything in Redis may be lost at any moment.
 
 mod accounts;
+mod archive;
 mod change;
 mod comments;
 mod counting;

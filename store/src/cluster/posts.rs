@@ -157,7 +157,7 @@ impl Truth {
     pub(super) async fn write_new_post(&self, row: &PostRow, mode: Mode) -> Result<()> {
         tokio::try_join!(
             self.posts.insert(&self.db, row, mode),
-            self.list_post(row, List::UserPosts, true),
+            self.list_post(row, List::UserPosts, !row.post.is_deleted()),
             self.list_post(row, List::AllUserPosts, true),
             self.list_post(row, List::Replies, row.post.counts_for().is_some()),
         )

@@ -12,6 +12,7 @@ use social_core::{Error, EventId, PostId, Reason, Result, Time, UserId};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::accounts::Accounts;
+use super::archive::Archives;
 use super::change::{Act, Change, Verdict};
 use super::comments::Comments;
 use super::db::Db;
@@ -64,6 +65,7 @@ pub(super) struct Truth {
     pub(super) pulled: Pulled,
     pub(super) events: Events,
     pub(super) imports: Imports,
+    pub(super) archives: Archives,
     pub(super) moves: Arc<dyn Moves>,
     pub(super) marks: Marks,
     locks: Box<[Mutex<()>]>,
@@ -116,6 +118,7 @@ impl Truth {
             pulled: Pulled::prepare(&db).await?,
             events: Events::prepare(&db, timing).await?,
             imports: Imports::prepare(&db).await?,
+            archives: Archives::prepare(&db).await?,
             marks: Marks::start(Arc::clone(&db)).await?,
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
             db,

@@ -4,6 +4,7 @@
 //! `cases![]`. Each case has a backend of its own, empty, on a clock that stands still until the case moves it.
 //! `tests/conformance.rs` runs them; the library itself does not hold the suite.
 
+mod archive;
 mod auth;
 mod comments;
 mod fanout;
@@ -66,6 +67,8 @@ pub(crate) fn all() -> impl Iterator<Item = Case> {
         timeline::arrivals::CASES,
         signals::CASES,
         import::CASES,
+        archive::CASES,
+        archive::refused::CASES,
         model::CASES,
     ];
     nouns.into_iter().flatten().copied()

@@ -161,6 +161,11 @@ impl Subject {
         take(self.backend.read().as_ref().expect("the backend is open"))
     }
 
+    /// All parts of the backend.
+    pub(crate) fn backend(&self) -> Backend {
+        self.part(Backend::clone)
+    }
+
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         self.part(|backend| Arc::clone(&backend.store))
     }

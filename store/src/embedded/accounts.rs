@@ -125,8 +125,7 @@ fn create_user(tx: &mut Tx<'_>, user: NewUser, request: &RequestKey) -> Result<O
 
 /// Makes an account. HANDLE_TAKEN.
 pub(super) fn insert_user(tx: &mut Tx<'_>, new: NewUser) -> Result<Arc<User>> {
-    let handle = handle_key(&new.handle);
-    if tx.has(Table::Handles, &handle)? {
+    if owner(tx, &new.handle)?.is_some() {
         return Err(Error::handle_taken());
     }
     let (id, now) = (UserId(tx.mint()), tx.now());
@@ -141,14 +140,24 @@ pub(super) fn insert_user(tx: &mut Tx<'_>, new: NewUser) -> Result<Arc<User>> {
         version: 1,
         encoding: Encoding::default(),
     };
-    tx.put_number(Table::Handles, handle, id.0);
     let account = Account {
         user: id,
         password: new.password,
         changed_at: now,
     };
-    tx.put_row(Table::Accounts, keys::id(id.0), &account)?;
+    insert(tx, user, &account)
+}
+
+/// Writes an account that did not exist, under a handle that is free.
+pub(super) fn insert(tx: &mut Tx<'_>, user: User, account: &Account) -> Result<Arc<User>> {
+    tx.put_number(Table::Handles, handle_key(&user.handle), user.id.0);
+    tx.put_row(Table::Accounts, keys::id(user.id.0), account)?;
     put_user(tx, user)
+}
+
+/// Whose a handle is in this commit.
+pub(super) fn owner(tx: &Tx<'_>, handle: &Handle) -> Result<Option<UserId>> {
+    Ok(tx.number(Table::Handles, &handle_key(handle))?.map(UserId))
 }
 
 /// A user's row in this commit. USER_NOT_FOUND.

@@ -93,18 +93,40 @@ fn create(tx: &mut Tx<'_>, draft: CommentDraft, request: &RequestKey) -> Result<
     let id = CommentId(tx.mint());
     let comment = CommentDraft { depth, ..draft }.into_comment(id, tx.now());
     put(tx, &comment)?;
-    if let Some(parent) = parent {
-        put(
-            tx,
-            &Comment {
-                replies: parent.replies + 1,
-                ..parent
-            },
-        )?;
-    }
-    counts::move_post(tx, comment.post, |counts| step(&mut counts.comments, true))?;
+    count(tx, &comment, parent)?;
     tx.remember(request, id.0)?;
     Ok(Outcome::new(comment))
+}
+
+/// Writes a comment that did not exist, whether the one that it answers is there already or comes later.
+pub(super) fn insert(tx: &mut Tx<'_>, comment: Comment) -> Result<()> {
+    let replies = live_answers(tx, comment.post, comment.id)?;
+    let comment = Comment { replies, ..comment };
+    put(tx, &comment)?;
+    if comment.is_deleted() {
+        return Ok(());
+    }
+    let parent = match comment.parent {
+        Some(id) => tx.row(Table::Comments, &keys::id(id.0))?,
+        None => None,
+    };
+    count(tx, &comment, parent)
+}
+
+/// Answers to a comment that are there and not deleted.
+fn live_answers(tx: &Tx<'_>, post: PostId, id: CommentId) -> Result<u64> {
+    let (low, high) = keys::bounds(&keys::comment_list(post, Some(id)), 0, u64::MAX);
+    let answers = tx.range(Table::CommentIndex, &low, &high, usize::MAX)?;
+    Ok(answers.iter().filter(|(_, state)| &**state == LIVE).count() as u64)
+}
+
+/// Counts a new comment for its post and its parent.
+fn count(tx: &mut Tx<'_>, comment: &Comment, parent: Option<Comment>) -> Result<()> {
+    if let Some(parent) = parent {
+        let replies = parent.replies + 1;
+        put(tx, &Comment { replies, ..parent })?;
+    }
+    counts::move_post(tx, comment.post, |counts| step(&mut counts.comments, true))
 }
 
 /// A comment of the post that can be answered.

@@ -170,6 +170,11 @@ pub(super) fn add(tx: &mut Tx<'_>, kind: EdgeKind, from: UserId, to: UserId, sin
         EdgeKind::Mute => {}
     }
     refuse_past_limit(tx, kind, from)?;
+    insert(tx, kind, from, to, since)
+}
+
+/// Writes an edge that is not there, with its indexes and counts.
+pub(super) fn insert(tx: &mut Tx<'_>, kind: EdgeKind, from: UserId, to: UserId, since: u64) -> Result<()> {
     tx.put_number(Table::Edges, keys::edge(kind, from, to.0), since);
     tx.put_number(Table::EdgesOut, keys::edge(kind, from, since), to.0);
     tx.put_number(Table::EdgesIn, keys::edge(kind, to, since), from.0);
@@ -211,13 +216,21 @@ fn count_of(kind: EdgeKind, totals: &mut UserTotals) -> &mut u64 {
     }
 }
 
+/// Whether one of the two blocks the other.
+pub(super) fn is_blocked(tx: &Tx<'_>, one: UserId, other: UserId) -> Result<bool> {
+    Ok(blocks(tx, one, other)?.is_blocked())
+}
+
 fn refuse_across_block(tx: &Tx<'_>, from: UserId, to: UserId) -> Result<()> {
-    let relation = Relation {
+    blocks(tx, from, to)?.refuse_blocked()
+}
+
+fn blocks(tx: &Tx<'_>, from: UserId, to: UserId) -> Result<Relation> {
+    Ok(Relation {
         blocking: has(tx, EdgeKind::Block, from, to)?,
         blocked_by: has(tx, EdgeKind::Block, to, from)?,
         ..Relation::default()
-    };
-    relation.refuse_blocked()
+    })
 }
 
 fn refuse_past_limit(tx: &Tx<'_>, kind: EdgeKind, from: UserId) -> Result<()> {
@@ -233,7 +246,8 @@ fn refuse_past_limit(tx: &Tx<'_>, kind: EdgeKind, from: UserId) -> Result<()> {
     Err(Error::new(Reason::LimitReached, message.clone()).quota(format!("user:{from}"), message))
 }
 
-fn end_follows(tx: &mut Tx<'_>, one: UserId, other: UserId) -> Result<()> {
+/// Ends follows in both directions.
+pub(super) fn end_follows(tx: &mut Tx<'_>, one: UserId, other: UserId) -> Result<()> {
     remove(tx, EdgeKind::Follow, one, other)?;
     remove(tx, EdgeKind::Follow, other, one)
 }

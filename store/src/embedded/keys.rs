@@ -58,6 +58,16 @@ pub(super) fn edge_list(kind: EdgeKind, user: UserId) -> Key {
     Key::from(key)
 }
 
+/// The kind of edge that a key of edges begins with.
+pub(super) fn edge_kind(number: u8) -> Option<EdgeKind> {
+    match number {
+        1 => Some(EdgeKind::Follow),
+        2 => Some(EdgeKind::Block),
+        3 => Some(EdgeKind::Mute),
+        _ => None,
+    }
+}
+
 /// The counts of a post.
 pub(super) fn post_counts(post: PostId) -> Key {
     counts(b'p', post.0)
@@ -148,6 +158,9 @@ mod tests {
         assert!(comment_index(PostId(1), None, 9) < comment_index(PostId(1), Some(CommentId(1)), 1));
         assert!(edge(EdgeKind::Follow, UserId(1), 255) < edge(EdgeKind::Follow, UserId(1), 256));
         assert_eq!(last(&edge(EdgeKind::Mute, UserId(1), 77)), 77);
+        for kind in [EdgeKind::Follow, EdgeKind::Block, EdgeKind::Mute] {
+            assert_eq!(edge_kind(edge(kind, UserId(1), 77)[0]), Some(kind));
+        }
     }
 
     #[test]

@@ -78,22 +78,34 @@ impl Truth {
 
 fn set(tx: &mut Tx<'_>, user: UserId, post: PostId, active: bool) -> Result<LikeChange> {
     let key = keys::pair(post.0, user.0);
-    let since = tx.number(Table::Likes, &key)?;
-    match since {
+    match tx.number(Table::Likes, &key)? {
         None if active => {
             let since = tx.mint();
-            tx.put_number(Table::Likes, key, since);
-            tx.put_number(Table::LikesByPost, keys::pair(post.0, since), user.0);
-            tx.put_number(Table::LikesByUser, keys::pair(user.0, since), post.0);
+            add(tx, Like { user, post, since })?;
         }
         Some(since) if !active => {
             tx.delete(Table::Likes, key);
             tx.delete(Table::LikesByPost, keys::pair(post.0, since));
             tx.delete(Table::LikesByUser, keys::pair(user.0, since));
+            moved(tx, user, post, false)?;
         }
         _ => return Ok(LikeChange { active, changed: false }),
     }
+    Ok(LikeChange { active, changed: true })
+}
+
+/// Adds a like that is not there.
+pub(super) fn add(tx: &mut Tx<'_>, like: Like) -> Result<()> {
+    let Like { user, post, since } = like;
+    tx.put_number(Table::Likes, keys::pair(post.0, user.0), since);
+    tx.put_number(Table::LikesByPost, keys::pair(post.0, since), user.0);
+    tx.put_number(Table::LikesByUser, keys::pair(user.0, since), post.0);
+    moved(tx, user, post, true)
+}
+
+/// Counts the like that came or went, and tells memory.
+fn moved(tx: &mut Tx<'_>, user: UserId, post: PostId, active: bool) -> Result<()> {
     counts::move_post(tx, post, |counts| step(&mut counts.likes, active))?;
     tx.effect(Effect::Like { user, post, active });
-    Ok(LikeChange { active, changed: true })
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! they take memory first, and the engine where memory has nothing.
 
 mod accounts;
+mod archive;
 pub mod backup;
 mod caches;
 mod comments;

@@ -109,7 +109,11 @@ pub(super) fn put(tx: &mut Tx<'_>, post: Post) -> Result<Arc<Post>> {
 
 /// Writes a post that did not exist, with its indexes and counts.
 pub(super) fn insert(tx: &mut Tx<'_>, post: Post) -> Result<Arc<Post>> {
-    list(tx, &post, true)?;
+    if post.is_deleted() {
+        tx.mark(Table::DeletedPosts, keys::pair(post.author.0, post.id.0));
+    } else {
+        list(tx, &post, true)?;
+    }
     count_reply(tx, None, &post)?;
     put(tx, post)
 }

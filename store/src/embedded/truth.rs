@@ -1,5 +1,6 @@
 //! The store itself: where its parts meet, and how rows are read without the writer.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use fjall::{Database, Readable, Snapshot, UserValue};
@@ -97,6 +98,18 @@ impl View<'_> {
             Order::OldestFirst => numbered(rows.take(range.limit)),
             Order::NewestFirst => numbered(rows.rev().take(range.limit)),
         }
+    }
+
+    /// All rows of a table behind a key, in the order of keys.
+    pub(super) fn behind(
+        &self,
+        table: Table,
+        after: Bound<&[u8]>,
+    ) -> impl Iterator<Item = Result<(Key, UserValue)>> + use<> {
+        let rows = self
+            .snapshot
+            .range::<&[u8], _>(self.tables.of(table), (after, Bound::Unbounded));
+        rows.map(|guard| guard.into_inner().map_err(engine_error))
     }
 
     /// All rows whose keys begin with `prefix`, handed to `visit` with the number that their key ends with.

@@ -82,6 +82,12 @@ impl<'a> Tx<'a> {
         *self.last_id
     }
 
+    /// Has ids go on above this one.
+    pub(super) fn raise_ids(&mut self, floor: u64) {
+        self.ids.raise(floor);
+        *self.last_id = (*self.last_id).max(floor);
+    }
+
     /// Changes memory once the command is committed.
     pub(super) fn effect(&mut self, effect: Effect) {
         self.group.effects.push(effect);

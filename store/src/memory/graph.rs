@@ -26,6 +26,16 @@ impl Edges {
         self.by_from.contains_key(&(from, to))
     }
 
+    /// Since when there is an edge.
+    pub(super) fn since(&self, from: UserId, to: UserId) -> Option<u64> {
+        self.by_from.get(&(from, to)).copied()
+    }
+
+    /// Every edge: from whom, to whom, since when.
+    pub(super) fn all(&self) -> impl Iterator<Item = (UserId, UserId, u64)> {
+        self.by_from.iter().map(|(&(from, to), &since)| (from, to, since))
+    }
+
     pub(super) fn outgoing(&self, user: UserId) -> impl Iterator<Item = Edge> {
         ends(&self.by_from, user)
     }
@@ -62,7 +72,7 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    fn edges(&self, kind: EdgeKind) -> &Edges {
+    pub(super) fn edges(&self, kind: EdgeKind) -> &Edges {
         match kind {
             EdgeKind::Follow => &self.follows,
             EdgeKind::Block => &self.blocks,
@@ -70,12 +80,23 @@ impl Graph {
         }
     }
 
-    fn edges_mut(&mut self, kind: EdgeKind) -> &mut Edges {
+    pub(super) fn edges_mut(&mut self, kind: EdgeKind) -> &mut Edges {
         match kind {
             EdgeKind::Follow => &mut self.follows,
             EdgeKind::Block => &mut self.blocks,
             EdgeKind::Mute => &mut self.mutes,
         }
+    }
+
+    /// Whether one of the two blocks the other.
+    pub(super) fn is_blocked(&self, one: UserId, other: UserId) -> bool {
+        self.relation(one, other).is_blocked()
+    }
+
+    /// Ends follows in both directions.
+    pub(super) fn end_follows(&mut self, one: UserId, other: UserId) {
+        self.follows.remove(one, other);
+        self.follows.remove(other, one);
     }
 
     fn relation(&self, viewer: UserId, other: UserId) -> Relation {
@@ -209,8 +230,7 @@ impl Rows {
         let since = self.mint();
         self.graph.edges_mut(kind).add(from, to, since);
         if kind == EdgeKind::Block {
-            self.graph.follows.remove(from, to);
-            self.graph.follows.remove(to, from);
+            self.graph.end_follows(from, to);
         }
         if kind != EdgeKind::Follow {
             return Ok(None);

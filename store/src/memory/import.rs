@@ -49,6 +49,12 @@ pub(super) struct PastIds {
 }
 
 impl PastIds {
+    /// So many ids of the millisecond with this first one are taken, or more.
+    pub(super) fn note(&mut self, base: u64, given: u64) {
+        let taken = self.given.entry(base).or_default();
+        *taken = given.max(*taken);
+    }
+
     /// The first free id of a millisecond, or of the next one that has room.
     fn give(&mut self, mut time: Time) -> u64 {
         loop {

@@ -26,7 +26,8 @@ pub(crate) fn policy(policy: &Policy) -> v1::FanoutPolicy {
     }
 }
 
-const STRATEGIES: [(i32, &str, Strategy); 3] = [
+/// How posts may be said to get to followers.
+pub(super) const STRATEGIES: [(i32, &str, Strategy); 3] = [
     (v1::FanoutMode::Push as i32, "FANOUT_MODE_PUSH", Strategy::Push),
     (v1::FanoutMode::Pull as i32, "FANOUT_MODE_PULL", Strategy::Pull),
     (v1::FanoutMode::Hybrid as i32, "FANOUT_MODE_HYBRID", Strategy::Hybrid),

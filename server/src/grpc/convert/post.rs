@@ -128,7 +128,8 @@ pub(crate) fn post_event(event: PostEvent) -> v1::SubscribePostResponse {
     v1::SubscribePostResponse { event: Some(event) }
 }
 
-fn facets(facets: &[Facet]) -> Vec<v1::Facet> {
+/// Mentions and hashtags of a text.
+pub(super) fn facets(facets: &[Facet]) -> Vec<v1::Facet> {
     facets.iter().map(facet).collect()
 }
 
@@ -159,7 +160,8 @@ pub(crate) fn visibility(visibility: Visibility) -> v1::Visibility {
     }
 }
 
-const VISIBILITIES: [(i32, &str, Visibility); 3] = [
+/// Who may be said to see a post.
+pub(super) const VISIBILITIES: [(i32, &str, Visibility); 3] = [
     (v1::Visibility::Public as i32, "VISIBILITY_PUBLIC", Visibility::Public),
     (
         v1::Visibility::Followers as i32,

@@ -1,8 +1,10 @@
 //! Ids of the past: each millisecond has room for [`IMPORTS_A_MS`] of them, and a row that counts how many were given.
 
+use std::collections::BTreeMap;
+
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use quick_cache::sync::Cache;
-use social_core::id::{IMPORTS_A_MS, import_base, minted_at};
+use social_core::id::{IMPORTS_A_MS, import_base, import_given, minted_at};
 use social_core::{Error, Result, Time};
 
 use crate::cluster::db::{Db, statements};
@@ -62,6 +64,39 @@ impl PastIds {
             ids[number] = id;
         }
         Ok(ids)
+    }
+
+    /// Counts ids as given that came from elsewhere.
+    pub(super) async fn note(&self, db: &Db, series: Series, ids: &[u64]) -> Result<()> {
+        let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+        for (base, given) in ids.iter().filter_map(|id| import_given(*id)) {
+            let count = counts.entry(base).or_default();
+            *count = given.max(*count);
+        }
+        let notes = counts
+            .into_iter()
+            .map(|(base, given)| self.raise(db, series, base, given));
+        stream::iter(notes.collect::<Vec<_>>())
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// So many ids of a millisecond are given, or more.
+    async fn raise(&self, db: &Db, series: Series, base: u64, given: u64) -> Result<()> {
+        let (kind, base, given) = (series as i8, base as i64, given as i64);
+        if db.compare_and_set(&self.statements.begin, (kind, base, given)).await? {
+            return Ok(());
+        }
+        for _ in 0..ATTEMPTS {
+            let row: Option<(i64,)> = db.row(&self.statements.read, (kind, base)).await?;
+            let (before,) = row.ok_or_else(Error::unavailable)?;
+            let raise = (given, kind, base, before);
+            if before >= given || db.compare_and_set(&self.statements.raise, raise).await? {
+                return Ok(());
+            }
+        }
+        Err(Error::unavailable())
     }
 
     /// Ids of a time, or where it has no room of the milliseconds after it.

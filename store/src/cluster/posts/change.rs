@@ -107,7 +107,10 @@ impl Truth {
         }
         let keep = async {
             match revision {
-                Some(revision) => self.posts.insert_revision(&self.db, row, revision).await,
+                Some(revision) => {
+                    let post = row.post.id;
+                    self.posts.insert_revision(&self.db, post, revision, row.stamp).await
+                }
                 None => Ok(()),
             }
         };

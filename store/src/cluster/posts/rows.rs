@@ -74,8 +74,8 @@ impl PostRow {
 }
 
 /// A post's first row.
-pub(super) struct First {
-    pub(super) row: PostRow,
+pub(in crate::cluster) struct First {
+    pub(in crate::cluster) row: PostRow,
     /// The mode that it was created with.
     pub(super) mode: Mode,
 }
@@ -124,7 +124,7 @@ impl Posts {
     }
 
     /// A post's first row.
-    pub(super) async fn first(&self, db: &Db, id: PostId) -> Result<Option<Arc<First>>> {
+    pub(in crate::cluster) async fn first(&self, db: &Db, id: PostId) -> Result<Option<Arc<First>>> {
         if let Some(first) = self.firsts.get(&id) {
             return Ok(Some(first));
         }
@@ -141,10 +141,25 @@ impl Posts {
     }
 
     /// Writes a revision.
-    pub(super) async fn insert_revision(&self, db: &Db, row: &PostRow, revision: &Revision) -> Result<()> {
-        let (post, number) = (row.post.id.0 as i64, i64::from(revision.number));
-        let values = (post, number, encode(revision)?, row.stamp);
+    pub(in crate::cluster) async fn insert_revision(
+        &self,
+        db: &Db,
+        post: PostId,
+        revision: &Revision,
+        stamp: i64,
+    ) -> Result<()> {
+        let (post, number) = (post.0 as i64, i64::from(revision.number));
+        let values = (post, number, encode(revision)?, stamp);
         db.run(&self.statements.insert_revision, values).await
+    }
+
+    /// One revision.
+    pub(in crate::cluster) async fn revision(&self, db: &Db, post: PostId, number: u32) -> Result<Option<Revision>> {
+        let number = i64::from(number);
+        let values = (post.0 as i64, number, number, 1);
+        let row: Option<(Vec<u8>,)> = db.row(&self.statements.oldest_revisions, values).await?;
+        row.map(|(bytes,)| decode(&bytes).map_err(|error| error.report("post_revisions")))
+            .transpose()
     }
 
     /// Earlier revisions of a post, the last [`limits::POST_REVISIONS`] of them: older rows stay, and are not told of.
