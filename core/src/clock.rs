@@ -1,5 +1,6 @@
-//! Time: one concrete clock, which tests can hold still.
+//! Time: one clock for everything in a process, which tests can hold still.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,10 +38,22 @@ impl Time {
     }
 }
 
-/// The clock of a process: the system's, or one that a test moves by hand.
+/// Keeps a time of its own, as a store does that must not follow every step of the system's clock.
+pub trait Timekeeper: fmt::Debug + Send + Sync {
+    /// The time now.
+    fn now(&self) -> Time;
+}
+
+/// The clock of a process: the system's, one that somebody keeps, or one that a test moves by hand.
 #[derive(Debug, Clone, Default)]
-pub struct Clock {
-    manual_ms: Option<Arc<AtomicU64>>,
+pub struct Clock(Source);
+
+#[derive(Debug, Clone, Default)]
+enum Source {
+    #[default]
+    System,
+    Kept(Arc<dyn Timekeeper>),
+    Manual(Arc<AtomicU64>),
 }
 
 impl Clock {
@@ -49,30 +62,39 @@ impl Clock {
         Self::default()
     }
 
+    /// A clock that somebody keeps.
+    pub fn kept_by(keeper: Arc<dyn Timekeeper>) -> Self {
+        Self(Source::Kept(keeper))
+    }
+
     /// A clock that stands at `start` until [`Clock::set`] moves it.
     pub fn manual(start: Time) -> Self {
-        Self {
-            manual_ms: Some(Arc::new(AtomicU64::new(start.unix_ms()))),
-        }
+        Self(Source::Manual(Arc::new(AtomicU64::new(start.unix_ms()))))
+    }
+
+    /// Whether it is the system's.
+    pub fn is_system(&self) -> bool {
+        matches!(self.0, Source::System)
     }
 
     /// The time now.
     pub fn now(&self) -> Time {
-        match &self.manual_ms {
-            Some(ms) => Time(ms.load(Ordering::Relaxed)),
-            None => Time(
-                SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default()
-                    .as_millis() as u64,
-            ),
+        match &self.0 {
+            Source::System => system_time(),
+            Source::Kept(keeper) => keeper.now(),
+            Source::Manual(ms) => Time(ms.load(Ordering::Relaxed)),
         }
     }
 
-    /// Moves a manual clock, forward or back; the system's clock is left alone.
+    /// Moves a manual clock, forward or back; others are left alone.
     pub fn set(&self, now: Time) {
-        if let Some(ms) = &self.manual_ms {
+        if let Source::Manual(ms) = &self.0 {
             ms.store(now.unix_ms(), Ordering::Relaxed);
         }
     }
+}
+
+fn system_time() -> Time {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(since_epoch.as_millis() as u64)
 }

@@ -25,6 +25,6 @@ pub mod timeline;
 pub mod users;
 
 pub use backend::Backend;
-pub use clock::{Clock, Time};
+pub use clock::{Clock, Time, Timekeeper};
 pub use error::{Error, Reason, Result};
 pub use id::{CommentId, EventId, PostId, SessionId, UserId};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use social_proto::FILE_DESCRIPTOR_SET;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -30,6 +30,7 @@ pub(crate) struct Health {
     reporter: HealthReporter,
     /// Once it is, nothing makes it ready again.
     is_draining: Arc<Mutex<bool>>,
+    is_fit: watch::Sender<bool>,
 }
 
 impl Health {
@@ -44,6 +45,7 @@ impl Health {
     pub(crate) async fn ready(&self) {
         let is_draining = self.is_draining.lock().await;
         if !*is_draining {
+            self.is_fit.send_replace(true);
             self.set(ServingStatus::Serving).await;
         }
     }
@@ -51,6 +53,7 @@ impl Health {
     /// It cannot serve for now: balancers look elsewhere.
     pub(crate) async fn unready(&self) {
         let _changing = self.is_draining.lock().await;
+        self.is_fit.send_replace(false);
         self.set(ServingStatus::NotServing).await;
     }
 
@@ -58,6 +61,11 @@ impl Health {
     pub(crate) async fn draining(&self) {
         *self.is_draining.lock().await = true;
         self.set(ServingStatus::NotServing).await;
+    }
+
+    /// Whether the process can serve, for parts of it that pause while it cannot.
+    pub(crate) fn fitness(&self) -> watch::Receiver<bool> {
+        self.is_fit.subscribe()
     }
 
     async fn set(&self, status: ServingStatus) {

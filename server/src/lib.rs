@@ -169,11 +169,13 @@ impl Server {
         let admin = Reserved::open("admin.listen", config.admin.listen, admin_tls)?;
         let clock = Clock::system();
         let had_data = config.store == Store::Embedded && was_used(&config);
-        let store = social_store::open(store_config(&config, clock.clone())?).await?;
+        let store = social_store::open(store_config(&config, clock)?).await?;
+        let backend = store.backend();
         // Then what is in the folder, which an embedded store has locked: it is ours alone.
-        let access = match Access::open(&config, had_data, clock) {
+        let access = match Access::open(&config, had_data, backend.clock.clone()) {
             Ok(access) => access,
             Err(error) => {
+                drop(backend);
                 close(store).await;
                 return Err(error);
             }
@@ -183,7 +185,7 @@ impl Server {
             heartbeat: config.heartbeat(),
         };
         let parts = Parts {
-            backend: store.backend(),
+            backend,
             streams,
             health: Health::starting().await,
             reflection: config.reflection,
@@ -350,7 +352,13 @@ impl Bound {
         }
         let works = config.has(Role::Worker);
         if works {
-            rounds.spawn(worker::run(parts.backend.clone(), config.workers, drain.clone()));
+            let fitness = health.fitness();
+            rounds.spawn(worker::run(
+                parts.backend.clone(),
+                config.workers,
+                fitness,
+                drain.clone(),
+            ));
         }
         let janitor = Janitor {
             backend: parts.backend.clone(),

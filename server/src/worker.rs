@@ -1,5 +1,7 @@
 //! Takes events, and drives their work step by step.
 //!
+//! A process that cannot serve takes nothing: others come upon what it has in hand.
+//!
 //! One round robin a process: a job takes one bounded step and goes to the back of the queue, so that nobody waits behind a celebrity.
 //! Hints bring events at once; a sweep of truth brings what hints lost. A failure that would repeat is counted, and puts the event
 //! aside in the end; one that may pass by itself is waited out.
@@ -15,7 +17,7 @@ use social_core::error::Result;
 use social_core::fanout::{self, Event, Payload, Progress, State, Step};
 use social_core::{Backend, Error, EventId, limits};
 use social_observability::event;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
@@ -30,10 +32,11 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LAST: Duration = Duration::from_secs(5);
 
 /// Drives events with `workers` tasks until the drain begins: each finishes its step, and no other is begun. What is not done then is
-/// pending in the store.
-pub(crate) async fn run(backend: Backend, workers: usize, drain: Drain) {
+/// pending in the store. No step is begun either while the process is not fit to serve.
+pub(crate) async fn run(backend: Backend, workers: usize, fitness: watch::Receiver<bool>, drain: Drain) {
     let desk = Arc::new(Desk {
         backend,
+        fitness,
         drain,
         jobs: Mutex::default(),
         held: Mutex::default(),
@@ -58,6 +61,8 @@ pub(crate) async fn run(backend: Backend, workers: usize, drain: Drain) {
 /// What the worker tasks share.
 struct Desk {
     backend: Backend,
+    /// Whether the process can serve.
+    fitness: watch::Receiver<bool>,
     drain: Drain,
     /// The round robin.
     jobs: Mutex<VecDeque<Job>>,
@@ -86,6 +91,13 @@ enum Claim {
 }
 
 impl Desk {
+    /// Waits while the process cannot serve.
+    async fn is_fit(&self) {
+        let mut fitness = self.fitness.clone();
+        // An error is the end of whoever told: the process ends.
+        let _ = fitness.wait_for(|is_fit| *is_fit).await;
+    }
+
     /// How many more events can be taken in hand.
     fn room(&self) -> usize {
         limits::WORKER_EVENTS.saturating_sub(self.held.lock().len())
@@ -139,6 +151,10 @@ impl Desk {
     /// The next job; none once the server drains.
     async fn next(&self) -> Option<Job> {
         loop {
+            tokio::select! {
+                () = self.is_fit() => {}
+                () = self.drain.begun() => {}
+            }
             if self.drain.has_begun() {
                 return None;
             }
@@ -157,6 +173,7 @@ impl Desk {
 async fn take_hints(desk: Arc<Desk>) {
     loop {
         let offered = async {
+            desk.is_fit().await;
             desk.has_room().await;
             desk.backend.signals.next_work().await
         };
@@ -183,8 +200,12 @@ async fn sweep(desk: Arc<Desk>) {
             _ = tick.tick() => {}
             () = desk.drain.begun() => return,
         }
+        let sweep = async {
+            desk.is_fit().await;
+            sweep_once(&desk).await
+        };
         let swept = tokio::select! {
-            swept = sweep_once(&desk) => swept,
+            swept = sweep => swept,
             () = desk.drain.begun() => return,
         };
         if let Err(error) = swept {

@@ -15,6 +15,8 @@ use super::*;
 struct Running {
     backend: Backend,
     plan: Arc<Plan>,
+    /// Says whether it can serve.
+    fitness: watch::Sender<bool>,
     drain: Drain,
     worker: tokio::task::JoinHandle<()>,
 }
@@ -27,10 +29,13 @@ impl Running {
     fn over(backend: Backend, workers: usize) -> Self {
         let plan = Arc::new(Plan::new(7));
         let drain = Drain::new();
-        let worker = tokio::spawn(run(faulty::wrap(backend.clone(), &plan), workers, drain.clone()));
+        let fitness = watch::Sender::new(true);
+        let seen = faulty::wrap(backend.clone(), &plan);
+        let worker = tokio::spawn(run(seen, workers, fitness.subscribe(), drain.clone()));
         Self {
             backend,
             plan,
+            fitness,
             drain,
             worker,
         }
@@ -115,6 +120,28 @@ async fn silent_post(backend: &Backend, author: UserId) -> PostId {
 
 fn key() -> RequestKey {
     RequestKey::new(&Caller::default(), "Test", &Uuid::new_v4().to_string(), &[]).unwrap()
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_serve_takes_nothing_until_it_can() {
+    let running = Running::start(2);
+    let ada = running.user("ada").await;
+    let before = running.post(ada).await;
+    assert_eq!(running.ended(before).await.state, State::Done);
+    running.fitness.send_replace(false);
+    // One that is hinted at, and one that only a sweep finds.
+    let posts = [running.post(ada).await, silent_post(&running.backend, ada).await];
+    sleep(limits::EVENT_STALE * 2).await;
+    for post in posts {
+        let event = running.backend.store.event(post.into()).await.unwrap().unwrap();
+        assert_eq!(event.state, State::Pending);
+    }
+    running.fitness.send_replace(true);
+    for post in posts {
+        assert_eq!(running.ended(post).await.state, State::Done);
+    }
+    running.fitness.send_replace(false);
+    running.stop().await;
 }
 
 #[tokio::test]

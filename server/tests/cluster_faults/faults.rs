@@ -7,11 +7,11 @@ use crate::load::{Load, Totals, Working};
 use crate::site::{Afterwards, Site, eventually, goes_or_ended};
 
 /// Acknowledgements before the fault, and after everything is there again.
-const BEFORE: u64 = 80;
-const AFTER: u64 = 40;
+pub(crate) const BEFORE: u64 = 80;
+pub(crate) const AFTER: u64 = 40;
 /// Between two operations of a client, where the fault is short and where it is long.
 const BRISK: Duration = Duration::from_millis(20);
-const CALM: Duration = Duration::from_millis(250);
+pub(crate) const CALM: Duration = Duration::from_millis(250);
 /// How long Redis stands still.
 const FROZEN: Duration = Duration::from_secs(10);
 /// How long a worker stands still: longer than the 10 s of its lease.
@@ -26,7 +26,7 @@ const REPEATED: Duration = Duration::from_secs(3);
 
 /// Prints what a fault did, and asserts that it did no harm. `back` is when everything was there again; bounds count from the last
 /// acknowledgement, which came later.
-async fn conclude(site: &Site, fault: &str, load: &Load, back: Instant, note: &str) -> Checked {
+pub(crate) async fn conclude(site: &Site, fault: &str, load: &Load, back: Instant, note: &str) -> Checked {
     let ended = Instant::now();
     let checked = check::everything(&site.crowd, load, ended).await;
     let healed = ended.duration_since(back) + checked.counts_after;
@@ -151,15 +151,15 @@ pub(crate) async fn worker_frozen(site: &mut Site) {
     }
 }
 
-/// The worker that was frozen does all work when the other has ended.
-async fn works_alone(site: &mut Site) {
+/// The worker that did nothing for a while does all work when the other has ended.
+pub(crate) async fn works_alone(site: &mut Site) {
     let other = site.workers.remove(1);
     other.signal("TERM");
     let exited = other.ended();
     assert!(exited.status.success(), "{exited:?}");
-    let post = site.crowd.post(0, "for the worker that was frozen").await;
+    let post = site.crowd.post(0, "for the worker that is left").await;
     let (reader, line) = (&site.crowd.readers[0], site.crowd.line(0));
-    eventually("the thawed worker to bring a post", async || {
+    eventually("the worker that is left to bring a post", async || {
         let home = reader.home(&line).await.unwrap();
         home.contains(&post).then_some(())
     })

@@ -35,6 +35,8 @@ pub(crate) struct Load {
     repeats: AtomicU64,
     /// Posts that were repeated, and had been written by then.
     caught: AtomicU64,
+    /// How far the id of a post was before its call and behind its answer at most, in milliseconds.
+    off: [AtomicU64; 2],
     posts: Mutex<Vec<Posted>>,
     likes: Mutex<HashMap<(usize, String), bool>>,
 }
@@ -65,6 +67,7 @@ impl Working {
             acked: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
             caught: AtomicU64::new(0),
+            off: Default::default(),
             posts: Mutex::default(),
             likes: Mutex::default(),
         });
@@ -125,6 +128,13 @@ impl Load {
         }
     }
 
+    /// How far the id of a post was before its call, and behind its answer, at most.
+    pub(crate) fn off(&self) -> (Duration, Duration) {
+        let [behind, ahead] = &self.off;
+        let read = |figure: &AtomicU64| Duration::from_millis(figure.load(Ordering::Relaxed));
+        (read(behind), read(ahead))
+    }
+
     pub(crate) fn posts(&self) -> Vec<Posted> {
         self.posts.lock().unwrap().clone()
     }
@@ -166,9 +176,11 @@ impl Load {
             request_id: id,
             ..Default::default()
         };
+        let called_at = SystemTime::now();
         let answered: Answered<v1::CreatePostResponse> = self.call(client, "PostService/CreatePost", &request).await;
         let post = answered.answer.post.unwrap();
         assert_eq!(post.content, request.content, "an ack is of the post that was sent");
+        self.note_off(&post.id, called_at);
         if let Some(repeated_at) = answered.repeated_at {
             self.note_repeated(&post.id, repeated_at);
         }
@@ -177,6 +189,16 @@ impl Load {
             id: post.id,
             author: client,
         });
+    }
+
+    fn note_off(&self, post: &str, called_at: SystemTime) {
+        let minted = post.parse::<PostId>().unwrap().time().unix_ms();
+        let minted = SystemTime::UNIX_EPOCH + Duration::from_millis(minted);
+        let behind = called_at.duration_since(minted).unwrap_or_default();
+        let ahead = minted.duration_since(SystemTime::now()).unwrap_or_default();
+        for (most, off) in self.off.iter().zip([behind, ahead]) {
+            most.fetch_max(off.as_millis() as u64, Ordering::Relaxed);
+        }
     }
 
     /// A post whose id is older than its second call was written by the first one, whose answer was lost.

@@ -1,4 +1,4 @@
-//! Faults under load: Redis, a worker or an api process fails while clients write. Whatever was acknowledged is there afterwards, once.
+//! Faults under load: Redis, a worker or an api process fails, or a clock is wrong, while clients write. Whatever was acknowledged is there afterwards, once.
 //!
 //! Needs a CQL store: `cargo xtask test cluster` starts it, tells where it is, and runs this. The Redis is this test's own, since it is killed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
@@ -10,6 +10,7 @@ mod platform;
 mod support;
 
 mod check;
+mod clocks;
 mod crowd;
 mod fan_out;
 mod faults;
@@ -30,10 +31,20 @@ use site::Site;
 type Fault = for<'a> fn(&'a mut Site) -> LocalBoxFuture<'a, ()>;
 
 /// In this order: what kills a worker comes last, since its shards wait until its lease has ended.
-const FAULTS: [(&str, Fault); 6] = [
+const FAULTS: [(&str, Fault); 10] = [
     ("redis_flushed", |site| faults::redis_flushed(site).boxed_local()),
     ("redis_killed", |site| faults::redis_killed(site).boxed_local()),
     ("redis_frozen", |site| faults::redis_frozen(site).boxed_local()),
+    ("api_clock_set_back", |site| clocks::api_set_back(site).boxed_local()),
+    ("api_clock_set_forward", |site| {
+        clocks::api_set_forward(site).boxed_local()
+    }),
+    ("worker_clock_set_back", |site| {
+        clocks::worker_set_back(site).boxed_local()
+    }),
+    ("worker_clock_set_forward", |site| {
+        clocks::worker_set_forward(site).boxed_local()
+    }),
     ("api_killed", |site| faults::api_killed(site).boxed_local()),
     ("worker_frozen_beyond_its_lease", |site| {
         faults::worker_frozen(site).boxed_local()

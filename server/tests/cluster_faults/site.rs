@@ -1,6 +1,7 @@
 //! The platform under test: two api and two worker processes over the CQL store and a Redis of its own.
 
 use std::net::TcpStream;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub(crate) struct Crew {
     names: [&'static str; 2],
     role: Role,
     running: [Option<Process>; 2],
+    /// Whether the first one was started in another way than usual.
+    is_replaced: bool,
 }
 
 impl Crew {
@@ -44,6 +47,7 @@ impl Crew {
             names,
             role,
             running: [None, None],
+            is_replaced: false,
         }
     }
 
@@ -57,16 +61,21 @@ impl Crew {
         self.running[number].take().unwrap()
     }
 
+    fn start(&mut self, number: usize, platform: &Platform, change: impl FnOnce(&mut Command)) {
+        let mut command = platform.command(self.names[number], |config| {
+            config.cluster.roles = vec![self.role];
+            // Which worker took which step is in its log.
+            config.telemetry.filter = Some("info,social_observability::event=debug".to_owned());
+        });
+        change(&mut command);
+        self.running[number] = Some(Process::start_by(&mut command));
+    }
+
     /// Starts those that do not run, and waits until they serve.
     async fn complete(&mut self, platform: &Platform) {
         let absent: Vec<usize> = (0..2).filter(|number| self.running[*number].is_none()).collect();
         for number in &absent {
-            let process = platform.start_with(self.names[*number], |config| {
-                config.cluster.roles = vec![self.role];
-                // Which worker took which step is in its log.
-                config.telemetry.filter = Some("info,social_observability::event=debug".to_owned());
-            });
-            self.running[*number] = Some(process);
+            self.start(*number, platform, |_| {});
         }
         for number in absent {
             self.member(number).serving().await;
@@ -114,6 +123,11 @@ impl Site {
                 self.workers.member(number).signal("CONT");
             }
         }
+        for crew in [&mut self.apis, &mut self.workers] {
+            if std::mem::take(&mut crew.is_replaced) {
+                crew.running[0] = None;
+            }
+        }
         self.complete().await;
     }
 
@@ -124,6 +138,41 @@ impl Site {
         for number in 0..2 {
             self.crowd.moved_to(number, self.apis.member(number).address);
         }
+    }
+
+    pub(crate) fn crew(&self, role: Role) -> &Crew {
+        match role {
+            Role::Api => &self.apis,
+            Role::Worker => &self.workers,
+        }
+    }
+
+    fn crew_mut(&mut self, role: Role) -> &mut Crew {
+        match role {
+            Role::Api => &mut self.apis,
+            Role::Worker => &mut self.workers,
+        }
+    }
+
+    /// Ends the first process of a role in order, and starts it again by a command that is changed.
+    pub(crate) async fn replace(&mut self, role: Role, change: impl FnOnce(&mut Command)) {
+        ended_in_order(self.crew_mut(role).remove(0));
+        let (platform, crew) = match role {
+            Role::Api => (&self.platform, &mut self.apis),
+            Role::Worker => (&self.platform, &mut self.workers),
+        };
+        crew.start(0, platform, change);
+        crew.is_replaced = true;
+        crew.member(0).serving().await;
+        self.complete().await;
+    }
+
+    /// Has the first process of a role be one like any other again.
+    pub(crate) async fn restore(&mut self, role: Role) {
+        let crew = self.crew_mut(role);
+        crew.is_replaced = false;
+        ended_in_order(crew.remove(0));
+        self.complete().await;
     }
 
     pub(crate) fn redis_node(&mut self) -> &mut Node {
@@ -153,6 +202,20 @@ impl Site {
         let dead: v1::ListDeadLettersResponse = self.operate("AdminService/ListDeadLetters", &request).await;
         assert!(dead.dead_letters.is_empty(), "{dead:?}");
     }
+}
+
+/// Asks a process to end, and waits until it is gone.
+pub(crate) fn ended_in_order(process: Process) {
+    process.signal("TERM");
+    let exited = process.ended();
+    assert!(exited.status.success(), "{exited:?}");
+}
+
+/// What health says of a process.
+pub(crate) async fn is_serving(process: &Process) -> bool {
+    let Line(channel) = Line::lazily_to(process.admin_address);
+    let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+    answer.is_ok_and(|answer| answer.into_inner().status == 1)
 }
 
 /// What became of a process that was frozen.

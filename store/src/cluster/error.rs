@@ -58,6 +58,12 @@ pub enum Error {
     /// Every node number is taken.
     #[error("every node number is in use; numbers of processes that ended are free after 15 s")]
     NoNode,
+    /// The system's clock is not the store's.
+    #[error("the system's clock is {} s {} the CQL store's, and may be 1 s at the most: set both by NTP", seconds(.apart_ms), direction(.apart_ms))]
+    Clock {
+        /// By how much it is ahead.
+        apart_ms: i64,
+    },
     /// Redis cannot be used as it is configured.
     #[error("redis: {0}")]
     Redis(String),
@@ -78,6 +84,14 @@ impl From<social_core::Error> for Error {
     fn from(error: social_core::Error) -> Self {
         Self::Store(Box::new(error))
     }
+}
+
+fn seconds(apart_ms: &i64) -> String {
+    format!("{:.1}", apart_ms.unsigned_abs() as f64 / 1_000.0)
+}
+
+fn direction(apart_ms: &i64) -> &'static str {
+    if *apart_ms < 0 { "behind" } else { "ahead of" }
 }
 
 impl Error {

@@ -49,6 +49,11 @@ impl Ids {
         self.lease.processes().await
     }
 
+    /// Now, by the clock that leases are compared by.
+    pub(super) fn wall_time(&self) -> Time {
+        self.lease.wall_time()
+    }
+
     pub(super) fn now(&self) -> Time {
         self.clock.now()
     }

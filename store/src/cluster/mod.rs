@@ -32,6 +32,7 @@ mod stats;
 mod sweep;
 mod timelines;
 mod truth;
+mod wall;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 pub use db::Consistencies;
 pub use error::Error;
 pub use events::Timing;
-pub use nodes::{Identity, Process};
+pub use nodes::{Identity, PAUSED, Process};
 pub use ready::{Probe, Unready};
 pub use schema::{Migrated, Replication};
 pub use scylla::statement::Consistency;
@@ -58,6 +59,7 @@ use nodes::Lease;
 use redis::{PostDelta, Redis, RedisCounters, RedisSignals, UserDelta};
 use timelines::CqlTimelines;
 use truth::{Moves, Truth};
+use wall::Wall;
 
 /// How long what is on its way to Redis gets at the end.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -103,7 +105,7 @@ pub struct Config {
     pub cql: CqlConfig,
     /// Redis.
     pub redis: redis::Config,
-    /// The clock that ids are minted by.
+    /// The clock that ids are minted by. The system's is held against the store's, and not followed while the two differ.
     pub clock: Clock,
     /// What the process says of itself.
     pub identity: Identity,
@@ -140,13 +142,19 @@ pub async fn open(config: Config) -> Result<Cluster, Error> {
     let redis = Redis::open(config.redis)
         .await
         .map_err(|error| Error::Redis(error.to_string()))?;
-    let lease = Lease::take(Arc::clone(&db), config.clock.clone(), &config.identity, config.node).await?;
+    let wall = Arc::new(Wall::open(Arc::clone(&db)).await?);
+    let clock = match config.clock.is_system() {
+        true => wall.clock(),
+        false => config.clock,
+    };
+    let clocks = (clock.clone(), wall);
+    let lease = Lease::take(Arc::clone(&db), clocks, &config.identity, config.node).await?;
     let lease = Arc::new(lease);
     let closing = CancellationToken::new();
     let mut tasks = JoinSet::new();
     // From the start: what follows may take long on a busy store.
     tasks.spawn(keep_lease(Arc::clone(&lease), closing.clone()));
-    let ids = Arc::new(Ids::new(config.clock.clone(), Arc::clone(&lease), config.timing.filing));
+    let ids = Arc::new(Ids::new(clock.clone(), Arc::clone(&lease), config.timing.filing));
     let counting = Arc::new(Counting::prepare(Arc::clone(&db)).await?);
     let counters = Arc::new(RedisCounters::new(&redis, counting).await);
     let signals = Arc::new(RedisSignals::new(&redis, &config.identity.name).await);
@@ -167,7 +175,7 @@ pub async fn open(config: Config) -> Result<Cluster, Error> {
         signals,
         read_ahead: ReadAhead::new(),
         redis,
-        clock: config.clock,
+        clock,
         tasks,
         closing,
     })

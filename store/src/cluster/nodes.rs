@@ -3,13 +3,15 @@
 //! Two live processes never share a node number. A process holds one by a row that it renews by compare-and-set; it stops minting when its
 //! own clock, which counts suspension, says that the lease ran out, and others take the number over only a while later. The row also holds
 //! a floor reserved ahead: who starts mints above the floors of all who ended, whatever the clocks did.
+//!
+//! A process whose clock differs from the store's keeps its number and does nothing: it mints no id, and the register shows it as [`PAUSED`], so that
+//! others sweep its part of the log.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rand::seq::IndexedRandom as _;
-use rustix::time::{ClockId, clock_gettime};
 use social_core::id::{IMPORT_NODE, floor_at};
 use social_core::{Clock, Result, Time};
 use tokio::sync::Mutex;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 use super::Error;
 use super::db::{Db, statements};
 use super::ids::lease_lost;
+use super::wall::{Wall, suspended_ms};
 
 /// How long a lease lasts without being renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -25,22 +28,21 @@ pub(super) const LEASE: Duration = Duration::from_secs(10);
 const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// How long after its end others leave a lease alone: clocks may differ by a second, and a renewal may be under way.
 const GRACE: Duration = Duration::from_secs(5);
-/// How far the system's clock may be from the store's.
-const SKEW: Duration = Duration::from_secs(1);
 /// How far ahead ids are reserved.
 const RESERVE: Duration = Duration::from_secs(8);
 
 statements!(Statements {
     all: Read "SELECT node, holder, name, roles, started_at, expires_at, floor FROM nodes",
-    time: Read "SELECT toUnixTimestamp(now()) FROM system.local",
     one: Serial "SELECT holder, expires_at, floor FROM nodes WHERE node = ?",
     insert: Conditional "INSERT INTO nodes (node, holder, name, roles, started_at, expires_at, floor) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS",
     take: Conditional "UPDATE nodes SET holder = ?, name = ?, roles = ?, started_at = ?, expires_at = ?, floor = ? WHERE node = ? IF holder = ? AND expires_at = ?",
-    renew: Conditional "UPDATE nodes SET expires_at = ?, floor = ? WHERE node = ? IF holder = ?",
+    renew: Conditional "UPDATE nodes SET roles = ?, expires_at = ?, floor = ? WHERE node = ? IF holder = ?",
 });
 
 /// The role of processes that drive events.
 pub(super) const WORKER: &str = "worker";
+/// Stands in the register for the roles of a process whose clock is wrong: it does nothing until it is right.
+pub const PAUSED: &str = "paused";
 
 /// What a process says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +60,7 @@ pub struct Process {
     pub node: u16,
     /// Its name.
     pub name: String,
-    /// What it does.
+    /// What it does: its roles, or [`PAUSED`].
     pub roles: String,
     /// When it started.
     pub started_at: Time,
@@ -71,16 +73,16 @@ pub(super) struct Lease {
     db: Arc<Db>,
     statements: Statements,
     clock: Clock,
+    wall: Arc<Wall>,
     node: u16,
     holder: Uuid,
+    roles: String,
     floor: u64,
     reserved: AtomicU64,
     /// On the clock that counts suspension, in milliseconds.
     valid_until: AtomicU64,
     /// One renewal at a time, so that what is stored is never below what was promised.
     renewing: Mutex<()>,
-    /// Whether the system's clock differs too much from the store's.
-    skewed: AtomicBool,
 }
 
 /// A row of the register: who holds a number, until when, and what is reserved of it.
@@ -90,7 +92,7 @@ impl Lease {
     /// Leases a number: `fixed`, or any that is free.
     pub(super) async fn take(
         db: Arc<Db>,
-        clock: Clock,
+        (clock, wall): (Clock, Arc<Wall>),
         identity: &Identity,
         fixed: Option<u16>,
     ) -> Result<Self, Error> {
@@ -98,27 +100,29 @@ impl Lease {
         let holder = Uuid::new_v4();
         for _ in 0..ATTEMPTS {
             let rows: Vec<Row> = db.rows(&statements.all, ()).await?;
-            let (node, before) = choose(&rows, fixed)?;
+            let now = wall.now_ms();
+            let (node, before) = choose(&rows, fixed, now)?;
             let floor = rows
                 .iter()
-                .filter(|row| has_ended(row))
+                .filter(|row| has_ended(row, now))
                 .map(|row| row.6 as u64)
                 .max()
                 .unwrap_or(0);
             let began = suspended_ms();
             let reserved = reserve_from(&clock, floor);
-            if claim(&db, &statements, identity, holder, (node, before), reserved).await? {
+            if claim(&db, &statements, identity, holder, (node, before), (reserved, now)).await? {
                 let lease = Self {
                     db,
                     statements,
                     clock,
+                    wall,
                     node,
                     holder,
+                    roles: identity.roles.clone(),
                     floor,
                     reserved: AtomicU64::new(reserved),
                     valid_until: AtomicU64::new(began + LEASE.as_millis() as u64),
                     renewing: Mutex::default(),
-                    skewed: AtomicBool::new(false),
                 };
                 return Ok(lease);
             }
@@ -142,12 +146,21 @@ impl Lease {
 
     /// STORE_UNAVAILABLE where the lease ran out, or the clock differs from the store's: others go by their clocks.
     pub(super) fn check(&self) -> Result<()> {
-        let holds = suspended_ms() < self.valid_until.load(Ordering::Acquire);
-        if holds && !self.skewed.load(Ordering::Acquire) {
+        if self.holds() && self.clock_is_right() {
             Ok(())
         } else {
             Err(lease_lost())
         }
+    }
+
+    /// Whether the lease holds.
+    pub(super) fn holds(&self) -> bool {
+        suspended_ms() < self.valid_until.load(Ordering::Acquire)
+    }
+
+    /// Whether the system's clock agrees with the store's.
+    pub(super) fn clock_is_right(&self) -> bool {
+        self.wall.is_right()
     }
 
     /// Reserves ids above `id`.
@@ -163,7 +176,7 @@ impl Lease {
     pub(super) async fn keep(&self) {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
-            self.compare_clocks().await;
+            self.wall.compare().await;
             let _alone = self.renewing.lock().await;
             // What is reserved already stays; only the clock moves it on, so that it never runs away from that.
             let ahead = floor_at(self.clock.now().plus(RESERVE));
@@ -180,7 +193,7 @@ impl Lease {
     /// Gives the number back at the end of the process, which minted nothing above `last`.
     pub(super) async fn release(&self, last: u64) -> Result<()> {
         self.valid_until.store(0, Ordering::Release);
-        let values = (0_i64, last as i64 + 1, self.node as i16, self.holder);
+        let values = (&self.roles, 0_i64, last as i64 + 1, self.node as i16, self.holder);
         self.db.compare_and_set(&self.statements.renew, values).await.map(drop)
     }
 
@@ -199,35 +212,23 @@ impl Lease {
 
     /// Node numbers of the processes that work and whose lease has not run out.
     pub(super) async fn live_workers(&self) -> Result<Vec<u16>> {
-        Ok(live_workers(&self.processes().await?, wall_time()))
+        Ok(live_workers(&self.processes().await?, self.wall_time()))
     }
 
-    /// Compares the system's clock with that of a node of the store. An answer that took long says nothing.
-    async fn compare_clocks(&self) {
-        let began = Instant::now();
-        let before = wall_ms();
-        let Ok(Some((store,))) = self.db.row::<(i64,)>(&self.statements.time, ()).await else {
-            return;
-        };
-        let took = began.elapsed();
-        if took > SKEW / 2 {
-            return;
-        }
-        let apart = (before + took.as_millis() as i64 / 2 - store).unsigned_abs();
-        let is_skewed = apart > SKEW.as_millis() as u64;
-        if self.skewed.swap(is_skewed, Ordering::AcqRel) != is_skewed {
-            tracing::warn!(
-                apart_ms = apart,
-                is_skewed,
-                "the system's clock was compared with the store's"
-            );
-        }
+    /// Now, by the clock that leases are compared by, also where ids are minted on another.
+    pub(super) fn wall_time(&self) -> Time {
+        Time::from_unix_ms(u64::try_from(self.wall.now_ms()).unwrap_or_default())
     }
 
     async fn renew_to(&self, reserved: u64) -> Result<()> {
         let began = suspended_ms();
-        let expires_at = wall_ms() + LEASE.as_millis() as i64;
-        let values = (expires_at, reserved as i64, self.node as i16, self.holder);
+        let expires_at = self.wall.now_ms() + LEASE.as_millis() as i64;
+        let roles = if self.clock_is_right() {
+            self.roles.as_str()
+        } else {
+            PAUSED
+        };
+        let values = (roles, expires_at, reserved as i64, self.node as i16, self.holder);
         let renewed = match self.db.compare_and_set(&self.statements.renew, values).await {
             Ok(renewed) => renewed,
             Err(_) => self.is_stored(expires_at, reserved).await?,
@@ -272,9 +273,9 @@ pub(super) fn live_workers(processes: &[Process], now: Time) -> Vec<u16> {
 const ATTEMPTS: usize = 16;
 
 /// The number to try, and its row where it has one.
-fn choose(rows: &[Row], fixed: Option<u16>) -> Result<(u16, Option<&Row>), Error> {
+fn choose(rows: &[Row], fixed: Option<u16>, now: i64) -> Result<(u16, Option<&Row>), Error> {
     let row_of = |node: u16| rows.iter().find(|row| row.0 as u16 == node);
-    let is_free = |node: &u16| row_of(*node).is_none_or(has_ended);
+    let is_free = |node: &u16| row_of(*node).is_none_or(|row| has_ended(row, now));
     if let Some(node) = fixed {
         return match row_of(node) {
             Some(row) if !is_free(&node) => Err(Error::NodeInUse {
@@ -290,8 +291,8 @@ fn choose(rows: &[Row], fixed: Option<u16>) -> Result<(u16, Option<&Row>), Error
 }
 
 /// Whether the process of a row has ended, as far as others may tell.
-fn has_ended(row: &Row) -> bool {
-    row.5 == 0 || row.5 + GRACE.as_millis() as i64 <= wall_ms()
+fn has_ended(row: &Row, now: i64) -> bool {
+    row.5 == 0 || row.5 + GRACE.as_millis() as i64 <= now
 }
 
 async fn claim(
@@ -300,9 +301,8 @@ async fn claim(
     identity: &Identity,
     holder: Uuid,
     (node, before): (u16, Option<&Row>),
-    reserved: u64,
+    (reserved, now): (u64, i64),
 ) -> Result<bool> {
-    let now = wall_ms();
     let expires_at = now + LEASE.as_millis() as i64;
     let (name, roles, reserved) = (&identity.name, &identity.roles, reserved as i64);
     let claimed = match before {
@@ -339,23 +339,4 @@ fn reserve_from(clock: &Clock, id: u64) -> u64 {
             social_core::id::EPOCH_UNIX_MS + RESERVE.as_millis() as u64,
         ))),
     )
-}
-
-/// Milliseconds on a clock that goes on while the machine sleeps.
-fn suspended_ms() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    now.tv_sec as u64 * 1_000 + now.tv_nsec as u64 / 1_000_000
-}
-
-/// Now, by the clock that leases are compared by.
-pub(super) fn wall_time() -> Time {
-    Time::from_unix_ms(wall_ms() as u64)
-}
-
-/// Leases are compared between processes by the system's clock, also where ids are minted on another.
-fn wall_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis() as i64
 }

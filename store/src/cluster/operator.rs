@@ -22,7 +22,7 @@ const AT_ONCE: usize = 32;
 impl OperatorStore for Truth {
     async fn cluster(&self) -> Result<Cluster> {
         let registered = self.ids.processes().await?;
-        let wall = nodes::wall_time();
+        let wall = self.ids.wall_time();
         let holders = holders(&live_workers(&registered, wall));
         let watermarks = self.outbox.watermarks(&self.db).await?;
         let now = self.now();

@@ -1,4 +1,4 @@
-//! Whether a process can serve: the CQL store answers, and the lease of its node number holds.
+//! Whether a process can serve: the CQL store answers, its clock agrees, and the lease of the node number holds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,9 @@ pub enum Unready {
     /// The CQL store does not answer, or not in time.
     #[error("the CQL store does not answer")]
     Store,
+    /// The process may not write until the clock is right: what it writes would be misplaced among what others write.
+    #[error("the system's clock differs from the CQL store's by more than 1 s")]
+    Clock,
     /// The process may not write: another may hold its node number.
     #[error("the lease of node number {node} ran out")]
     Lease {
@@ -38,8 +41,15 @@ impl Probe {
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return Err(Unready::Store),
         }
-        let node = self.lease.node();
-        self.lease.check().map_err(|_| Unready::Lease { node })
+        if !self.lease.clock_is_right() {
+            return Err(Unready::Clock);
+        }
+        match self.lease.holds() {
+            true => Ok(()),
+            false => Err(Unready::Lease {
+                node: self.lease.node(),
+            }),
+        }
     }
 }
 

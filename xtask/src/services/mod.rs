@@ -19,6 +19,7 @@ mod software;
 pub use cql::Cql;
 pub use process::Server;
 pub use redis::Redis;
+pub use software::faketime;
 
 /// What is to be there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

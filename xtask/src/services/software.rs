@@ -149,6 +149,42 @@ pub(super) fn embedded_redis() -> Result<PathBuf, String> {
     Ok(server)
 }
 
+/// The library that gives a program a clock of its own: an installed one, or the one of the Debian package, which is unpacked into the cache and
+/// installed nowhere.
+pub fn faketime() -> Result<PathBuf, String> {
+    let installed = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from);
+    if let Some(library) = installed.iter().find_map(|folder| faketime_below(folder)) {
+        return Ok(library);
+    }
+    let folder = once(&cache().join("libfaketime"), |folder| {
+        eprintln!("fetching libfaketime from Debian (47 KB, once)");
+        let download = || {
+            quietly(
+                Command::new("apt-get")
+                    .args(["download", "-qq", "libfaketime"])
+                    .current_dir(folder),
+            )
+        };
+        let is_there = download() || (quietly(Command::new("apt-get").args(["update", "-qq"])) && download());
+        let package = fs::read_dir(folder).into_iter().flatten().flatten().next();
+        let unpacked = is_there
+            && package
+                .is_some_and(|package| quietly(Command::new("dpkg-deb").arg("-x").arg(package.path()).arg(folder)));
+        let why = "libfaketime cannot be fetched: install it (Debian: apt-get install libfaketime)";
+        unpacked.then_some(()).ok_or_else(|| why.to_owned())
+    })?;
+    faketime_below(&folder.join("usr/lib")).ok_or_else(|| format!("{} holds no libfaketime", folder.display()))
+}
+
+/// The library for programs of many threads, as packages lay it below a folder of libraries.
+fn faketime_below(libraries: &Path) -> Option<PathBuf> {
+    let architectures = fs::read_dir(libraries).into_iter().flatten().flatten();
+    let folders = architectures.map(|entry| entry.path()).chain([libraries.to_owned()]);
+    folders
+        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.is_file())
+}
+
 /// Fills a folder of the cache once: it appears when it is whole, so that an interrupted download leaves nothing half.
 fn once(kept: &Path, fill: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     if kept.is_dir() {

@@ -1,0 +1,210 @@
+//! The wall clock of a process, held against the store's.
+//!
+//! What processes compare goes by their wall clocks: ids, write timestamps, leases, watermarks, cursors. All of that is right as long as clocks are
+//! no more than [`SKEW`] apart. So a process goes by a clock that a step of the system's clock does not move: the one that counts suspension,
+//! set to the system's time for as long as that agrees with the store's. While the two disagree the process does not write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+use social_core::{Clock, Result, Time, Timekeeper};
+
+use super::Error;
+use super::db::{Db, statements};
+
+/// How far the system's clock may be from the store's.
+const SKEW: Duration = Duration::from_secs(1);
+/// An answer that took longer says too little of the store's clock.
+const PROMPT: Duration = Duration::from_millis(500);
+/// How often a start asks for a prompt answer, before it makes do with the quickest one.
+const LOOKS: usize = 5;
+
+statements!(Statements {
+    time: Read "SELECT toUnixTimestamp(now()) FROM system.local",
+});
+
+/// The wall clock.
+pub(super) struct Wall {
+    db: Arc<Db>,
+    statements: Statements,
+    steady: Arc<Steady>,
+    /// Whether the system's clock and the store's disagreed when they were compared last.
+    differs: AtomicBool,
+}
+
+impl Wall {
+    /// A clock that agrees with the store's. [`Error::Clock`] where the system's does not.
+    pub(super) async fn open(db: Arc<Db>) -> Result<Self, Error> {
+        let statements = Statements::prepare(&db).await?;
+        let mut reading = Reading::take(&db, &statements).await?;
+        for _ in 1..LOOKS {
+            if reading.took <= PROMPT {
+                break;
+            }
+            let again = Reading::take(&db, &statements).await?;
+            if again.took < reading.took {
+                reading = again;
+            }
+        }
+        if reading.differs() {
+            return Err(Error::Clock {
+                apart_ms: reading.apart_ms(),
+            });
+        }
+        Ok(Self {
+            db,
+            statements,
+            steady: Arc::new(Steady(AtomicI64::new(reading.offset_ms))),
+            differs: AtomicBool::new(false),
+        })
+    }
+
+    /// The clock, for whoever mints and stamps by it.
+    pub(super) fn clock(&self) -> Clock {
+        Clock::kept_by(Arc::clone(&self.steady) as Arc<dyn Timekeeper>)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.steady.now_ms()
+    }
+
+    /// Whether the system's clock agrees with the store's, as far as is known: a step of it shows at once, before the next comparison.
+    pub(super) fn is_right(&self) -> bool {
+        let stepped_ms = (system_ms() - self.now_ms()).unsigned_abs();
+        !self.differs.load(Ordering::Acquire) && stepped_ms <= SKEW.as_millis() as u64
+    }
+
+    /// Compares the system's clock with that of a node of the store, and follows it where they agree.
+    pub(super) async fn compare(&self) {
+        let Ok(reading) = Reading::take(&self.db, &self.statements).await else {
+            return;
+        };
+        if reading.took > PROMPT {
+            return;
+        }
+        let differs = reading.differs();
+        if !differs {
+            self.steady.0.store(reading.offset_ms, Ordering::Release);
+        }
+        if self.differs.swap(differs, Ordering::AcqRel) != differs {
+            let apart_ms = reading.apart_ms();
+            match differs {
+                true => tracing::warn!(
+                    apart_ms,
+                    "the system's clock differs from the store's: nothing is written until it is right"
+                ),
+                false => tracing::info!(apart_ms, "the system's clock agrees with the store's again"),
+            }
+        }
+    }
+}
+
+/// A clock that goes on evenly whatever becomes of the system's: what to add to the one that counts suspension, in milliseconds.
+#[derive(Debug)]
+struct Steady(AtomicI64);
+
+impl Steady {
+    fn now_ms(&self) -> i64 {
+        suspended_ms() as i64 + self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Timekeeper for Steady {
+    fn now(&self) -> Time {
+        Time::from_unix_ms(u64::try_from(self.now_ms()).unwrap_or_default())
+    }
+}
+
+/// The system's clock, and what a node of the store answered to the question for its own.
+struct Reading {
+    /// The system's clock when the question went out.
+    asked_ms: i64,
+    /// What that is ahead of the clock that counts suspension.
+    offset_ms: i64,
+    store_ms: i64,
+    took: Duration,
+}
+
+impl Reading {
+    async fn take(db: &Db, statements: &Statements) -> Result<Self> {
+        let began = Instant::now();
+        let suspended_ms = suspended_ms() as i64;
+        let asked_ms = system_ms();
+        let store: Option<(i64,)> = db.row(&statements.time, ()).await?;
+        let (store_ms,) = store.ok_or_else(social_core::Error::unavailable)?;
+        Ok(Self {
+            asked_ms,
+            offset_ms: asked_ms - suspended_ms,
+            store_ms,
+            took: began.elapsed(),
+        })
+    }
+
+    /// By how much the system's clock is ahead. The answer was made at some time within the question.
+    fn apart_ms(&self) -> i64 {
+        self.asked_ms + self.took.as_millis() as i64 / 2 - self.store_ms
+    }
+
+    /// Whether the clocks are too far apart, at whatever time the answer was made.
+    fn differs(&self) -> bool {
+        let bound = SKEW + self.took / 2;
+        u128::from(self.apart_ms().unsigned_abs()) > bound.as_millis()
+    }
+}
+
+/// Milliseconds on a clock that goes on while the machine sleeps, and that nobody sets.
+pub(super) fn suspended_ms() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec as u64 * 1_000 + now.tv_nsec as u64 / 1_000_000
+}
+
+fn system_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_millis() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(apart_ms: i64, took_ms: u64) -> Reading {
+        let asked_ms = 1_800_000_000_000;
+        Reading {
+            asked_ms,
+            offset_ms: 0,
+            store_ms: asked_ms + took_ms as i64 / 2 - apart_ms,
+            took: Duration::from_millis(took_ms),
+        }
+    }
+
+    #[test]
+    fn clocks_differ_when_no_moment_of_the_question_would_explain_it() {
+        for (apart_ms, took_ms, differs) in [
+            (0, 0, false),
+            (1_000, 0, false),
+            (1_001, 0, true),
+            (-1_001, 0, true),
+            (1_200, 400, false),
+            (-1_300, 400, true),
+            (5_000, 10_000, false),
+        ] {
+            let reading = reading(apart_ms, took_ms);
+            assert_eq!(reading.apart_ms(), apart_ms);
+            assert_eq!(reading.differs(), differs, "{apart_ms} ms apart, after {took_ms} ms");
+        }
+    }
+
+    #[test]
+    fn a_steady_clock_is_set_once_and_goes_on_by_itself() {
+        let steady = Steady(AtomicI64::new(system_ms() - suspended_ms() as i64));
+        let apart = (steady.now_ms() - system_ms()).abs();
+        assert!(apart <= 50, "{apart} ms");
+        let before = steady.now();
+        std::thread::sleep(Duration::from_millis(20));
+        let passed = steady.now().since(before);
+        assert!(passed >= Duration::from_millis(19), "{passed:?}");
+    }
+}
