@@ -1,5 +1,5 @@
-//! As much of the CQL protocol (version 4) as these tests need: a statement run by hand, a store that refuses every login, and a way to
-//! the real one that can be cut.
+//! As much of the CQL protocol (version 4) as these tests need: a statement run by hand, a store that says nothing, and a way to the real
+//! one that can be cut.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -9,19 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 const REQUEST: u8 = 0x04;
-const RESPONSE: u8 = 0x84;
 const ERROR: u8 = 0x00;
 const STARTUP: u8 = 0x01;
 const AUTHENTICATE: u8 = 0x03;
-const OPTIONS: u8 = 0x05;
-const SUPPORTED: u8 = 0x06;
 const QUERY: u8 = 0x07;
+const AUTH_RESPONSE: u8 = 0x0f;
 const ONE: u16 = 0x0001;
-const BAD_CREDENTIALS: u32 = 0x0100;
 
 struct Frame {
-    version: u8,
-    stream: [u8; 2],
     opcode: u8,
     body: Vec<u8>,
 }
@@ -32,28 +27,14 @@ impl Frame {
         from.read_exact(&mut head)?;
         let mut body = vec![0; u32::from_be_bytes(head[5..].try_into().unwrap()) as usize];
         from.read_exact(&mut body)?;
-        Ok(Self {
-            version: head[0],
-            stream: [head[2], head[3]],
-            opcode: head[4],
-            body,
-        })
+        Ok(Self { opcode: head[4], body })
     }
 
     fn write(&self, to: &mut impl std::io::Write) -> std::io::Result<()> {
-        let mut bytes = vec![self.version, 0, self.stream[0], self.stream[1], self.opcode];
+        let mut bytes = vec![REQUEST, 0, 0, 0, self.opcode];
         bytes.extend(u32::try_from(self.body.len()).unwrap().to_be_bytes());
         bytes.extend(&self.body);
         to.write_all(&bytes)
-    }
-
-    fn answer(&self, opcode: u8, body: Vec<u8>) -> Self {
-        Self {
-            version: RESPONSE,
-            stream: self.stream,
-            opcode,
-            body,
-        }
     }
 }
 
@@ -63,47 +44,35 @@ fn short(text: &str) -> Vec<u8> {
     bytes
 }
 
+fn long(bytes: &[u8]) -> Vec<u8> {
+    let mut body = u32::try_from(bytes.len()).unwrap().to_be_bytes().to_vec();
+    body.extend(bytes);
+    body
+}
+
 /// Runs a statement.
 pub(crate) fn run(address: &str, statement: &str) {
+    run_as(address, ("", ""), statement);
+}
+
+/// Runs a statement as a user, where the store asks for one.
+pub(crate) fn run_as(address: &str, (user, password): (&str, &str), statement: &str) {
     let mut stream = TcpStream::connect(address).unwrap();
     let mut ask = |opcode, body| {
-        let request = Frame {
-            version: REQUEST,
-            stream: [0, 0],
-            opcode,
-            body,
-        };
-        request.write(&mut stream).unwrap();
+        Frame { opcode, body }.write(&mut stream).unwrap();
         let answer = Frame::read(&mut stream).unwrap();
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         assert_ne!(answer.opcode, ERROR, "{statement}: {text}");
+        answer.opcode
     };
     let options = [vec![0, 1], short("CQL_VERSION"), short("3.0.0")].concat();
-    ask(STARTUP, options);
-    let mut query = u32::try_from(statement.len()).unwrap().to_be_bytes().to_vec();
-    query.extend(statement.as_bytes());
+    if ask(STARTUP, options) == AUTHENTICATE {
+        ask(AUTH_RESPONSE, long(format!("\0{user}\0{password}").as_bytes()));
+    }
+    let mut query = long(statement.as_bytes());
     query.extend(ONE.to_be_bytes());
     query.push(0);
     ask(QUERY, query);
-}
-
-/// A store that knows no user; its address.
-pub(crate) fn that_refuses_logins() -> String {
-    serve(|mut stream| {
-        while let Ok(request) = Frame::read(&mut stream) {
-            let answer = match request.opcode {
-                OPTIONS => request.answer(SUPPORTED, vec![0, 0]),
-                STARTUP => request.answer(AUTHENTICATE, short("org.apache.cassandra.auth.PasswordAuthenticator")),
-                _ => {
-                    let refusal = short("Provided username somebody and/or password are incorrect");
-                    request.answer(ERROR, [BAD_CREDENTIALS.to_be_bytes().to_vec(), refusal].concat())
-                }
-            };
-            if answer.write(&mut stream).is_err() {
-                return;
-            }
-        }
-    })
 }
 
 /// A store that takes connections and says nothing; its address.

@@ -4,10 +4,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use social_server::Config;
+use xtask::services::{Cql, cql::LOGIN, cql::Options as CqlOptions};
+use xtask::services::{Redis, faketime, redis};
 
 use super::cql;
 use super::platform::{Platform, nobody, turn};
-use super::support::process;
+use super::support::{Exited, process};
 
 /// How soon it is said.
 const SOON: Duration = Duration::from_secs(10);
@@ -25,6 +27,7 @@ fn assert_refuses(command: &mut Command, code: i32, says: &[&str]) {
     for text in says {
         assert!(lines[0].contains(text), "{text}: {exited:?}");
     }
+    assert!(!exited.stderr.contains("hunter2"), "{exited:?}");
     assert!(!exited.stdout.contains("listening"), "{exited:?}");
     assert!(took < SOON, "{took:?}: {exited:?}");
     println!("exit {code} after {took:.1?}: {}", lines[0]);
@@ -91,25 +94,122 @@ fn a_store_that_is_not_there_is_named() {
     );
 }
 
+/// A store that asks for passwords and keeps rights, and what works with it.
+struct Guarded {
+    // In this order they end.
+    platform: Platform,
+    store: Cql,
+}
+
+impl Guarded {
+    fn start() -> Self {
+        let store = Cql::start(CqlOptions {
+            passwords: true,
+            ..CqlOptions::default()
+        });
+        let store = store.unwrap();
+        let mut platform = Platform::bare();
+        platform.cql = store.addresses();
+        Self { platform, store }
+    }
+
+    /// Runs a statement as the store's owner.
+    fn run(&self, statement: &str) {
+        cql::run_as(&self.store.addresses(), LOGIN, statement);
+    }
+
+    /// A configuration for a user.
+    fn login(&self, user: &str, password: &str) -> impl FnOnce(&mut Config) + use<> {
+        let (user, file) = (user.to_owned(), self.platform.secret(user, password));
+        move |config: &mut Config| {
+            config.cluster.cql.user = Some(user);
+            config.cluster.cql.password_file = Some(file);
+        }
+    }
+
+    fn migrate(&self, user: &str, password: &str) -> Exited {
+        let mut command = self.platform.command("migrate", self.login(user, password));
+        process::run_within(SOON * 12, command.arg("migrate"))
+    }
+}
+
 #[test]
-fn a_wrong_login_is_told_without_the_password() {
+fn a_wrong_login_and_missing_rights_are_told_without_the_password() {
     let _turn = turn();
-    let platform = Platform::bare();
-    let (user, password) = ("somebody", platform.secret("password", "hunter2\n"));
-    let address = cql::that_refuses_logins();
-    let login = |config: &mut Config| {
-        config.cluster.cql.contact_points = vec![address.clone()];
-        config.cluster.cql.user = Some(user.to_owned());
-        config.cluster.cql.password_file = Some(password.clone());
-    };
-    platform.refuses(1, &["cannot connect to the CQL store", "password are incorrect"], login);
-    let migrated = Platform::shared();
-    let at = migrated.redis.strip_prefix("redis://").unwrap().to_owned();
-    let url = migrated.secret("redis-url", &format!("redis://somebody:hunter2@{at}"));
-    migrated.refuses(1, &["redis: Redis refused the user or password"], |config| {
-        config.cluster.redis.url = None;
-        config.cluster.redis.url_file = Some(url);
+    let guarded = Guarded::start();
+    let platform = &guarded.platform;
+    let keyspace = platform.keyspace.as_str();
+    let (owner, password) = LOGIN;
+    let wrong = ["cannot connect to the CQL store", "password are incorrect"];
+    platform.refuses(1, &wrong, guarded.login(owner, "hunter2\n"));
+    platform.refuses(1, &wrong, guarded.login("somebody", "hunter2"));
+    let unnamed = ["cannot connect to the CQL store", "cluster.cql.user"];
+    platform.refuses(1, &unnamed, |_| {});
+
+    for user in ["stranger", "reader", "writer", "server"] {
+        guarded.run(&format!(
+            "CREATE ROLE {user} WITH PASSWORD = 'hunter2' AND LOGIN = true"
+        ));
+    }
+    let mut migrate = platform.command("migrate", guarded.login("stranger", "hunter2"));
+    let may_not_create = ["the CQL store refuses the user", "CREATE", "social-server migrate"];
+    assert_refuses(migrate.arg("migrate"), 1, &may_not_create);
+    let migrated = guarded.migrate(owner, password);
+    assert!(migrated.status.success(), "{migrated:?}");
+    for (user, right) in [
+        ("reader", "SELECT"),
+        ("writer", "MODIFY"),
+        ("server", "SELECT"),
+        ("server", "MODIFY"),
+    ] {
+        guarded.run(&format!("GRANT {right} ON KEYSPACE {keyspace} TO {user}"));
+    }
+    for (user, lacks) in [("stranger", "SELECT"), ("writer", "SELECT"), ("reader", "MODIFY")] {
+        let says = [
+            "the CQL store refuses the user",
+            user,
+            lacks,
+            keyspace,
+            "SELECT and MODIFY on the keyspace",
+        ];
+        platform.refuses(1, &says, guarded.login(user, "hunter2"));
+    }
+    // No other right is needed.
+    platform.start_with("api", guarded.login("server", "hunter2"));
+}
+
+#[test]
+fn a_wrong_password_of_redis_is_told_without_it() {
+    let _turn = turn();
+    let platform = Platform::shared();
+    let redis = Redis::start(&redis::Options {
+        password: Some("right".to_owned()),
+        ..redis::Options::default()
     });
+    let redis = redis.unwrap();
+    let at = redis.url().rsplit('@').next().unwrap();
+    for (name, login) in [("none", ""), ("wrong", ":hunter2@"), ("unknown", "somebody:hunter2@")] {
+        let url = platform.secret(name, &format!("redis://{login}{at}"));
+        platform.refuses(1, &["redis: Redis refused the user or password"], |config| {
+            config.cluster.redis.url = None;
+            config.cluster.redis.url_file = Some(url);
+        });
+    }
+}
+
+#[test]
+fn a_clock_that_is_not_the_stores_is_told() {
+    let _turn = turn();
+    let platform = Platform::shared();
+    for (offset, says) in [("-5", "behind the CQL store's"), ("+5", "ahead of the CQL store's")] {
+        let mut command = platform.command("mistaken", |_| {});
+        command
+            .env("LD_PRELOAD", faketime().unwrap())
+            .env("FAKETIME", offset)
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("FAKETIME_DISABLE_SHM", "1");
+        assert_refuses(&mut command, 1, &["the system's clock is ", says, "NTP"]);
+    }
 }
 
 #[test]

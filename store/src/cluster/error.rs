@@ -1,5 +1,7 @@
 //! Why a cluster could not be opened.
 
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+
 /// The cluster cannot be used; the text says what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -13,11 +15,17 @@ pub enum Error {
         reason: String,
     },
     /// The schema cannot be read or changed.
-    #[error(
-        "the schema cannot be read or changed: {reason}; the user needs the rights CREATE, SELECT and MODIFY on the keyspace"
-    )]
+    #[error("the schema cannot be read or changed: {reason}")]
     Schema {
         /// What the store said.
+        reason: String,
+    },
+    /// The user lacks rights.
+    #[error(
+        "the CQL store refuses the user: {reason}; it needs SELECT and MODIFY on the keyspace, and CREATE, too, for `social-server migrate`"
+    )]
+    Rights {
+        /// What the store said: which right, and on what.
         reason: String,
     },
     /// The keyspace was migrated by a later version of the program.
@@ -95,6 +103,17 @@ fn direction(apart_ms: &i64) -> &'static str {
 }
 
 impl Error {
+    /// Why a statement failed that looks at the schema or changes it.
+    pub(super) fn statement(error: &ExecutionError) -> Self {
+        match error {
+            ExecutionError::LastAttemptError(RequestAttemptError::DbError(DbError::Unauthorized, reason)) => {
+                let reason = reason.lines().next().unwrap_or_default().to_owned();
+                Self::Rights { reason }
+            }
+            other => Self::schema(other),
+        }
+    }
+
     pub(super) fn schema(error: &dyn std::fmt::Display) -> Self {
         Self::Schema {
             reason: error.to_string(),

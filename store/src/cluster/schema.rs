@@ -110,7 +110,7 @@ async fn apply(session: &Session, keyspace: &str, migrated: &mut Migrated) -> Re
     Ok(())
 }
 
-/// Refuses a keyspace whose schema this program cannot work with.
+/// Refuses a keyspace whose schema this program cannot work with, and a user who may not read and write it.
 pub(super) async fn check(session: &Session, keyspace: &str) -> Result<(), Error> {
     match version(session, keyspace).await? {
         found if found > newest() => Err(Error::NewerSchema { found, known: newest() }),
@@ -119,8 +119,14 @@ pub(super) async fn check(session: &Session, keyspace: &str) -> Result<(), Error
             found,
             known: newest(),
         }),
-        _ => Ok(()),
+        _ => may_write(session, keyspace).await,
     }
+}
+
+/// Refuses a user who may not write: a deletion that finds nothing takes the same right.
+async fn may_write(session: &Session, keyspace: &str) -> Result<(), Error> {
+    let nothing = format!("DELETE FROM {keyspace}.migration_lock WHERE id = -1 IF EXISTS");
+    run(session, &nothing).await.map(drop)
 }
 
 /// The number of the last step applied; 0 where there is none.
@@ -139,7 +145,7 @@ async fn has_table(session: &Session, keyspace: &str, table: &str) -> Result<boo
     let answer = session
         .query_unpaged(find, (keyspace, table))
         .await
-        .map_err(|error| Error::schema(&error))?;
+        .map_err(|error| Error::statement(&error))?;
     let rows = answer.into_rows_result().map_err(|error| Error::schema(&error))?;
     Ok(rows.rows_num() > 0)
 }
@@ -150,7 +156,7 @@ async fn create_keyspace(session: &Session, keyspace: &str, replication: &Replic
     let answer = session
         .query_unpaged(find, (keyspace,))
         .await
-        .map_err(|error| Error::schema(&error))?;
+        .map_err(|error| Error::statement(&error))?;
     let rows = answer.into_rows_result().map_err(|error| Error::schema(&error))?;
     if rows.rows_num() > 0 {
         return Ok(false);
@@ -182,7 +188,7 @@ async fn run(session: &Session, cql: &str) -> Result<QueryResult, Error> {
     let mut statement = Statement::new(cql);
     statement.set_request_timeout(Some(PATIENCE));
     let answer = session.query_unpaged(statement, ()).await;
-    answer.map_err(|error| Error::schema(&error))
+    answer.map_err(|error| Error::statement(&error))
 }
 
 /// The statements of a file, without comments.

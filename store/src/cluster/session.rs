@@ -40,8 +40,16 @@ pub(super) async fn connect(config: &CqlConfig) -> Result<Session, Error> {
     }
     match tokio::time::timeout(START, builder.build()).await {
         Ok(Ok(session)) => Ok(session),
-        Ok(Err(error)) => Err(failed(error.to_string())),
+        Ok(Err(error)) => Err(failed(reason(&error.to_string()))),
         Err(_) => Err(failed(format!("no answer within {} s", START.as_secs()))),
+    }
+}
+
+/// What the driver says; where it speaks of its own settings, what ours are.
+fn reason(said: &str) -> String {
+    match said.contains("Authentication is required") {
+        true => "it asks for a login: set cluster.cql.user and cluster.cql.password_file".to_owned(),
+        false => said.to_owned(),
     }
 }
 
