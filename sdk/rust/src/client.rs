@@ -145,8 +145,19 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Adds a server (`http://host:port` or `https://host:port`, also as `grpc://` and `grpcs://`). With several, calls take turns, and a server that cannot
-    /// be reached is passed over for a while. Default: [`DEFAULT_ENDPOINT`].
+    /// Adds a server (`http://host:port` or `https://host:port`, also as `grpc://` and `grpcs://`). Default: [`DEFAULT_ENDPOINT`].
+    ///
+    /// With several servers of one platform, calls take turns. One that cannot be reached or answers UNAVAILABLE is passed over for 2 s, and
+    /// what failed there is repeated at another one: so a client outlives the loss and the restart of any of them.
+    ///
+    /// ```no_run
+    /// # fn f() -> Result<(), social_sdk::Error> {
+    /// let client = social_sdk::Client::builder()
+    ///     .endpoint("https://one.social.example")
+    ///     .endpoint("https://two.social.example")
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
     pub fn endpoint(mut self, url: impl Into<String>) -> Self {
         self.endpoints.push(url.into());
         self

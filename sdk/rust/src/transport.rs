@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::retry::{Budget, RetryPolicy};
@@ -20,7 +20,7 @@ use crate::{Error, Origin};
 
 /// The greatest answer that is taken, in bytes. Servers bound theirs to half of that.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
-/// How long a connection that cannot be made is passed over where there are others.
+/// How long a server that cannot be reached, or says that it cannot serve, is passed over where there are others.
 const REST_MS: u64 = 2_000;
 
 /// `authorization` header.
@@ -140,9 +140,9 @@ impl Transport {
             .unwrap_or_else(|_| Err(Error::deadline(left)));
         if let Err(error) = &outcome {
             tracing::debug!(rpc = M::PATH, %error, "attempt failed");
-            if error.origin() == Origin::Transport && error.is_unsent() {
-                lane.rests_until
-                    .store(self.elapsed_ms(now) + REST_MS, Ordering::Relaxed);
+            if is_of_server(error) {
+                let until = self.elapsed_ms(Instant::now()) + REST_MS;
+                lane.rests_until.store(until, Ordering::Relaxed);
             }
         }
         outcome
@@ -175,6 +175,15 @@ impl Transport {
             request.metadata_mut().insert("authorization", bearer.clone());
         }
         request
+    }
+}
+
+/// Whether another server may do better: this one cannot be reached, drains, or has lost its store.
+fn is_of_server(error: &Error) -> bool {
+    match error.origin() {
+        Origin::Transport => error.is_unsent(),
+        Origin::Server => error.code() == Code::Unavailable,
+        _ => false,
     }
 }
 

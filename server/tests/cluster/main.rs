@@ -8,6 +8,7 @@ mod cql;
 mod mistakes;
 mod operations;
 mod platform;
+mod rolling;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -112,6 +112,44 @@ async fn attempts_are_bounded_where_the_policy_says_so() {
 }
 
 #[tokio::test]
+async fn a_server_that_cannot_serve_is_passed_over_for_a_while() {
+    let (sick, well) = (Fake::default(), Fake::default());
+    let seen = Seen::new();
+    let notes = seen.clone();
+    sick.unary::<v1::GetUserRequest>(move |_| {
+        notes.note(());
+        async { Err(refusal(Code::Unavailable, "STORE_UNAVAILABLE")) }
+    });
+    well.unary::<v1::GetUserRequest>(async |_| Ok(v1::GetUserResponse { user: Some(user()) }));
+    let mut builder = Client::builder().retry(hasty());
+    for fake in [&sick, &well] {
+        builder = builder.endpoint(format!("http://{}", fake.start().await));
+    }
+    let client = builder.build().expect("a client");
+    let start = Instant::now();
+    for _ in 0..40 {
+        client
+            .users()
+            .get_by_handle("ann")
+            .await
+            .expect("answered by the other");
+    }
+    let rests = start.elapsed().as_secs() as usize / 2;
+    let asked = seen.count();
+    assert!((1..=1 + rests).contains(&asked), "asked {asked} times");
+    // It may be well again by then.
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    for _ in 0..2 {
+        client
+            .users()
+            .get_by_handle("ann")
+            .await
+            .expect("answered by the other");
+    }
+    assert!(seen.count() > asked);
+}
+
+#[tokio::test]
 async fn a_server_that_starts_within_the_timeout_is_waited_for() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
