@@ -10,7 +10,8 @@ mod store;
 use std::sync::Arc;
 
 pub use derived::{
-    Append, Channel, Counters, Filled, Listener, Position, Signals, Since, TimelineSlice, Timelines, Wake, WakeKind,
+    Append, Budgets, Channel, Counters, Filled, Listener, Position, Signals, Since, Taken, TimelineSlice, Timelines,
+    Wake, WakeKind,
 };
 pub use operator::{Backup, BackupPiece, OperatorStore};
 pub use store::{

@@ -47,7 +47,7 @@ use crate::grpc::{Drain, Streams};
 use crate::health::Health;
 use crate::janitor::{Janitor, Signing};
 use crate::ports::{Listening, Reserved, Secured};
-use crate::ratelimit::Limits;
+use crate::ratelimit::{Limits, Untold};
 pub use crate::restore::restore;
 pub use crate::tls::{Error as TlsError, install_provider};
 
@@ -231,7 +231,14 @@ impl Server {
             public,
             admin,
         } = self;
-        let limits = Arc::new(Limits::new(&config.rate_limits));
+        let (limits, untold) = match config.store {
+            Store::Cluster if config.has(Role::Api) => {
+                let (limits, untold) = Limits::shared(&config.rate_limits);
+                (limits, Some(untold))
+            }
+            _ => (Limits::new(&config.rate_limits), None),
+        };
+        let limits = Arc::new(limits);
         let users = access.users.clone();
         match listen(&config, &parts, access, &limits, (public, admin)) {
             Ok((public, admin)) => Ok(Bound {
@@ -240,6 +247,7 @@ impl Server {
                 parts,
                 users,
                 limits,
+                untold,
                 public,
                 admin,
             }),
@@ -285,6 +293,8 @@ pub struct Bound {
     parts: Parts,
     users: Option<Arc<Auth>>,
     limits: Arc<Limits>,
+    /// Of a process of a cluster: what it takes of budgets, to be told to others.
+    untold: Option<Untold>,
     public: Option<Listening>,
     admin: Listening,
 }
@@ -332,6 +342,7 @@ impl Bound {
             parts,
             users,
             limits,
+            untold,
             public,
             admin,
         } = self;
@@ -360,6 +371,7 @@ impl Bound {
                 drain.clone(),
             ));
         }
+        let sharing = Arc::clone(&limits);
         let janitor = Janitor {
             backend: parts.backend.clone(),
             auth: users,
@@ -371,6 +383,9 @@ impl Bound {
         janitor::spawn(janitor, &mut rounds);
         health.ready().await;
         if let Opened::Cluster(cluster) = &store {
+            if let Some(untold) = untold {
+                rounds.spawn(ratelimit::share(sharing, untold, cluster.budgets(), drain.clone()));
+            }
             rounds.spawn(readiness::watch(cluster.probe(), health.clone(), drain.clone()));
             event::cluster_joined(
                 &cluster::own_name(&config),

@@ -1,19 +1,22 @@
-//! How often methods may be called: a token bucket for each user, address and class of method.
+//! How often methods may be called: a token bucket for each user, address and class of method. In a cluster all processes share them.
+
+mod buckets;
+mod sharing;
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DefaultKeyedStateStore;
-use governor::{Quota, RateLimiter};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use social_core::access::Class;
+use social_core::backend::Taken;
 use social_core::{Error, Reason, UserId};
 use social_observability::event;
 
+pub(crate) use self::sharing::{Untold, share};
+
+use self::buckets::{Buckets, Left};
+use self::sharing::News;
 use crate::config::{Rate, RateLimits};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -48,6 +51,14 @@ impl Principal {
                 IpAddr::V4(v4) => format!("address:{v4}"),
                 IpAddr::V6(v6) => format!("address:{v6}/64"),
             },
+        }
+    }
+
+    /// What processes call its bucket of a class.
+    fn bucket(self, class: &str) -> String {
+        match self {
+            Self::User(user) => format!("{class}:user:{user}"),
+            Self::Address(bits) => format!("{class}:address:{bits:032x}"),
         }
     }
 
@@ -104,68 +115,128 @@ impl Refused {
 
 /// All buckets.
 pub(crate) struct Limits {
-    read: Buckets,
-    write: Buckets,
-    auth: Buckets,
-    stream: Buckets,
+    read: OfClass,
+    write: OfClass,
+    auth: OfClass,
+    stream: OfClass,
+    /// Where processes share budgets: what others are to be told of.
+    untold: Option<sharing::Sender>,
 }
 
 /// The buckets of a class.
-struct Buckets {
+struct OfClass {
     class: &'static str,
     user: Option<Limiter>,
     address: Option<Limiter>,
 }
 
-type Keyed = RateLimiter<Principal, DefaultKeyedStateStore<Principal>, DefaultClock, StateInformationMiddleware>;
-
 struct Limiter {
-    buckets: Keyed,
-    clock: DefaultClock,
+    buckets: Buckets,
     per_second: u32,
     burst: u32,
 }
 
 impl Limits {
+    /// Those of the only process.
     pub(crate) fn new(config: &RateLimits) -> Self {
         Self {
-            read: Buckets::new("read", config.read),
-            write: Buckets::new("write", config.write),
-            auth: Buckets::new("auth", config.auth),
-            stream: Buckets::new("stream", config.stream),
+            read: OfClass::new("read", config.read),
+            write: OfClass::new("write", config.write),
+            auth: OfClass::new("auth", config.auth),
+            stream: OfClass::new("stream", config.stream),
+            untold: None,
         }
+    }
+
+    /// Those of one process of many, and what is to be [shared](share) with the others.
+    pub(crate) fn shared(config: &RateLimits) -> (Self, Untold) {
+        let (sender, untold) = sharing::queue();
+        let limits = Self {
+            untold: Some(sender),
+            ..Self::new(config)
+        };
+        (limits, untold)
     }
 
     /// Takes one call from the caller's bucket of a class; none where that is not bounded.
     pub(crate) fn take(&self, class: Class, principal: Principal) -> Result<Option<Budget>, Refused> {
-        let buckets = match class {
+        let Some((name, limiter)) = self.limiter(class, principal) else {
+            return Ok(None);
+        };
+        let left = limiter.take(principal, name)?;
+        if left.is_news {
+            self.announce(News { class, principal });
+        }
+        Ok(Some(limiter.budget(left.remaining)))
+    }
+
+    /// The buckets of a kind of principal, and the name of the class; none where that is not bounded.
+    fn limiter(&self, class: Class, principal: Principal) -> Option<(&'static str, &Limiter)> {
+        let of_class = match class {
             Class::Read => &self.read,
             Class::Write => &self.write,
             Class::Auth => &self.auth,
             Class::Stream => &self.stream,
             // Operators are few, and known.
-            Class::Admin => return Ok(None),
+            Class::Admin => return None,
         };
         let limiter = match principal {
-            Principal::User(_) => buckets.user.as_ref(),
-            Principal::Address(_) => buckets.address.as_ref(),
+            Principal::User(_) => of_class.user.as_ref(),
+            Principal::Address(_) => of_class.address.as_ref(),
         };
-        limiter
-            .map(|limiter| limiter.take(principal, buckets.class))
-            .transpose()
+        limiter.map(|limiter| (of_class.class, limiter))
+    }
+
+    /// Has others told of a bucket. Where too many wait for that, they hear of it with a later call.
+    fn announce(&self, news: News) {
+        let Some(untold) = &self.untold else {
+            return;
+        };
+        if untold.try_send(news).is_err()
+            && let Some((_, limiter)) = self.limiter(news.class, news.principal)
+        {
+            limiter.buckets.tell(news.principal);
+        }
+    }
+
+    /// What others are to be told of a bucket now.
+    fn tell(&self, News { class, principal }: News) -> Option<Taken> {
+        let (name, limiter) = self.limiter(class, principal)?;
+        let calls = limiter.buckets.tell(principal);
+        (calls > 0).then(|| Taken {
+            bucket: principal.bucket(name),
+            cost: limiter.buckets.cost(),
+            calls,
+        })
+    }
+
+    /// They could not be told.
+    fn untell(&self, news: News, calls: u32) {
+        if let Some((_, limiter)) = self.limiter(news.class, news.principal) {
+            limiter.buckets.untell(news.principal, calls);
+            self.announce(news);
+        }
+    }
+
+    /// What was learned from others about a bucket.
+    fn learn(&self, News { class, principal }: News, asked: Instant, until_full: Duration) {
+        if let Some((_, limiter)) = self.limiter(class, principal) {
+            limiter.buckets.learn(principal, asked, until_full);
+        }
     }
 
     /// Forgets full buckets, which say no more than no bucket. To be called now and then, so that they do not pile up.
     pub(crate) fn forget_idle(&self) {
-        for buckets in [&self.read, &self.write, &self.auth, &self.stream] {
-            for limiter in [&buckets.user, &buckets.address].into_iter().flatten() {
-                limiter.buckets.retain_recent();
+        let now = Instant::now();
+        for of_class in [&self.read, &self.write, &self.auth, &self.stream] {
+            for limiter in [&of_class.user, &of_class.address].into_iter().flatten() {
+                limiter.buckets.forget_full(now);
             }
         }
     }
 }
 
-impl Buckets {
+impl OfClass {
     fn new(class: &'static str, rate: Rate) -> Self {
         Self {
             class,
@@ -178,24 +249,18 @@ impl Buckets {
 impl Limiter {
     /// None for a rate of 0: not bounded.
     fn new(per_second: u32, burst: u32) -> Option<Self> {
-        let quota = Quota::per_second(NonZeroU32::new(per_second)?).allow_burst(NonZeroU32::new(burst)?);
-        let buckets = RateLimiter::keyed(quota).with_middleware();
         Some(Self {
-            buckets,
-            clock: DefaultClock::default(),
+            buckets: Buckets::new(per_second, burst)?,
             per_second,
             burst,
         })
     }
 
-    fn take(&self, principal: Principal, class: &'static str) -> Result<Budget, Refused> {
-        match self.buckets.check_key(&principal) {
-            Ok(state) => Ok(self.budget(state.remaining_burst_capacity())),
-            Err(not_until) => {
-                event::rate_limited(principal.scope(), class);
-                Err(self.refused(principal, class, not_until.wait_time_from(self.clock.now())))
-            }
-        }
+    fn take(&self, principal: Principal, class: &'static str) -> Result<Left, Refused> {
+        self.buckets.take(principal, Instant::now()).map_err(|wait| {
+            event::rate_limited(principal.scope(), class);
+            self.refused(principal, class, wait)
+        })
     }
 
     fn budget(&self, remaining: u32) -> Budget {
@@ -229,18 +294,22 @@ mod tests {
     use super::*;
 
     fn limits(per_second: u32, burst: u32) -> Limits {
+        Limits::new(&rates(per_second, burst))
+    }
+
+    fn rates(per_second: u32, burst: u32) -> RateLimits {
         let rate = Rate {
             user_per_second: per_second,
             user_burst: burst,
             address_per_second: 0,
             address_burst: 0,
         };
-        Limits::new(&RateLimits {
+        RateLimits {
             read: rate,
             write: rate,
             auth: rate,
             stream: rate,
-        })
+        }
     }
 
     #[test]
@@ -297,11 +366,28 @@ mod tests {
     }
 
     #[test]
-    fn idle_buckets_are_forgotten() {
-        let limits = limits(1_000_000, 1);
-        limits.take(Class::Read, Principal::User(UserId(1))).unwrap();
-        std::thread::sleep(Duration::from_millis(5));
-        limits.forget_idle();
-        assert_eq!(limits.read.user.unwrap().buckets.len(), 0);
+    fn others_are_told_once_of_what_was_taken() {
+        let (limits, untold) = Limits::shared(&rates(1, 10));
+        let user = Principal::User(UserId(1));
+        for _ in 0..3 {
+            limits.take(Class::Read, user).unwrap();
+        }
+        assert_eq!(untold.len(), 1);
+        let news = News {
+            class: Class::Read,
+            principal: user,
+        };
+        let taken = limits.tell(news).unwrap();
+        assert_eq!((taken.calls, taken.cost), (3, Duration::from_secs(1)));
+        assert_eq!(taken.bucket, format!("read:user:{}", UserId(1)));
+        assert_eq!(limits.tell(news), None);
+        // What others took is gone, too: seven and these three.
+        limits.learn(news, Instant::now(), Duration::from_secs(10));
+        let refused = limits.take(Class::Read, user).unwrap_err();
+        assert_eq!(refused.error.reason, Reason::RateLimited);
+        // Where they cannot be told, they are once more.
+        limits.untell(news, taken.calls);
+        assert_eq!(untold.len(), 2);
+        assert_eq!(limits.tell(news).map(|taken| taken.calls), Some(3));
     }
 }

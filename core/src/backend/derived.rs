@@ -1,5 +1,7 @@
 //! What can be lost and is made anew: home timelines, counts, signals.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::error::Result;
@@ -114,6 +116,26 @@ pub trait Counters: Send + Sync {
 
     /// Counts a post's likes, comments and replies anew from truth: what the count was, and what it is.
     async fn recount_post(&self, id: PostId) -> Result<(PostCounts, PostCounts)>;
+}
+
+/// What one process took from a bucket that all processes share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The bucket's name, the same in every process.
+    pub bucket: String,
+    /// The time in which a bucket regains one call.
+    pub cost: Duration,
+    /// How many calls were taken.
+    pub calls: u32,
+}
+
+/// Budgets that processes share: a bucket is a moment, when it is full again if nothing further is taken. Losing them is a caller's gain, and
+/// passes.
+#[async_trait]
+pub trait Budgets: Send + Sync {
+    /// Takes calls that were let in already; for each bucket how long it takes until it is full again, everybody's calls included. It may be in debt.
+    /// STORE_UNAVAILABLE, soon, where that cannot be told.
+    async fn take(&self, taken: &[Taken]) -> Result<Vec<Duration>>;
 }
 
 /// What an open stream can wait for.

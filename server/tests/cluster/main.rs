@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod archive;
+mod budgets;
 mod cql;
 mod mistakes;
 mod operations;

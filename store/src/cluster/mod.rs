@@ -38,7 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use social_core::backend::{Backend, Signals};
+use social_core::backend::{Backend, Budgets, Signals};
 use social_core::timeline::ReadAhead;
 use social_core::{Clock, EventId, PostId, UserId};
 use tokio::task::JoinSet;
@@ -56,7 +56,7 @@ use counting::Counting;
 use db::Db;
 use ids::Ids;
 use nodes::Lease;
-use redis::{PostDelta, Redis, RedisCounters, RedisSignals, UserDelta};
+use redis::{PostDelta, Redis, RedisBudgets, RedisCounters, RedisSignals, UserDelta};
 use timelines::CqlTimelines;
 use truth::{Moves, Truth};
 use wall::Wall;
@@ -192,6 +192,12 @@ impl Cluster {
             read_ahead: self.read_ahead.clone(),
             clock: self.clock.clone(),
         }
+    }
+
+    /// Opens the budgets that its processes share, over a connection of their own.
+    pub fn budgets(&self) -> impl Future<Output = Arc<dyn Budgets>> + Send + use<> {
+        let redis = self.redis.clone();
+        async move { Arc::new(RedisBudgets::new(&redis).await) as Arc<dyn Budgets> }
     }
 
     /// Every process in the register.

@@ -6,6 +6,7 @@
 //! Works on one server, behind Sentinels and on Redis Cluster. Keys that a script or a blocking read touches together carry one
 //! hash tag.
 
+mod budgets;
 mod connect;
 pub mod counters;
 mod link;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use fred::clients::{Client, SubscriberClient};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use budgets::RedisBudgets;
 pub use counters::{PostDelta, RedisCounters, Truth, UserDelta};
 pub use signals::RedisSignals;
 
