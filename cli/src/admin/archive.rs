@@ -108,7 +108,7 @@ pub(super) async fn import(app: &App, admin: &AdminClient, import: Import) -> Re
     bar.finish_and_clear();
     let trouble = trouble.lock().map(|mut trouble| trouble.take()).unwrap_or_default();
     if let Some(error) = trouble {
-        return Err(unusable(&path, error));
+        return Err(unusable(&path, &error));
     }
     let progress = outcome.map_err(|error| stopped(&error))?;
     let facts = Facts::new(header.archive_id.clone())
@@ -140,20 +140,20 @@ fn read_all(path: &Path) -> Result<(v1::ArchiveHeader, Counts)> {
         match reader.next() {
             Ok(Some(stretch)) => counts.note(&stretch),
             Ok(None) => return Ok((reader.header().clone(), counts)),
-            Err(error) => return Err(unusable(path, error)),
+            Err(error) => return Err(unusable(path, &error)),
         }
     }
 }
 
 fn open(path: &Path) -> Result<ArchiveReader<BufReader<File>>> {
     let file = File::open(path).map_err(|error| Failure::file("read", path, &error))?;
-    ArchiveReader::open(BufReader::with_capacity(1 << 20, file)).map_err(|error| unusable(path, error))
+    ArchiveReader::open(BufReader::with_capacity(1 << 20, file)).map_err(|error| unusable(path, &error))
 }
 
 /// Why a file cannot be brought in.
-fn unusable(path: &Path, error: ArchiveError) -> Failure {
+fn unusable(path: &Path, error: &ArchiveError) -> Failure {
     let failure = |hint: &str| Failure::usage(format!("{}: {error}", path.display())).hint(hint);
-    match &error {
+    match error {
         ArchiveError::Io(error) => Failure::file("read", path, error),
         ArchiveError::CutShort => failure("finish the export, or copy the file again"),
         ArchiveError::Newer(_) => failure("use a newer socialctl"),

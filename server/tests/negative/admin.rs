@@ -196,7 +196,7 @@ fn import_archive(world: &World) -> Table {
     let mut table = Maker::new(world, "AdminService/ImportArchive", archive::begun())
         .uuid("import_id", |m| &mut m.import_id)
         .field("import_id", "of another archive than the header", |m| {
-            m.import_id = id()
+            m.import_id = id();
         })
         .field("offset", "negative", |m| m.offset = -1)
         .field("offset", "behind a hole", |m| m.offset = 2)
@@ -211,7 +211,7 @@ fn import_archive(world: &World) -> Table {
         .field("header.source", "too long", |m| header(m).source = "x".repeat(33))
         .field("header.create_time", "unset", |m| header(m).create_time = None)
         .field("header.bound_id", "that is none", |m| {
-            header(m).bound_id = "x".to_owned()
+            header(m).bound_id = "x".to_owned();
         })
         .field("header.bound_id", "of the future", |m| {
             header(m).bound_id = "7zzzzzzzzzzzz".to_owned();

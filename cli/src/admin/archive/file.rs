@@ -85,7 +85,7 @@ pub(super) struct Unfinished {
 #[derive(Debug)]
 enum State {
     Empty(Option<File>),
-    Begun(v1::ArchiveHeader, ArchiveWriter<File>),
+    Begun(Box<(v1::ArchiveHeader, ArchiveWriter<File>)>),
 }
 
 impl Unfinished {
@@ -100,12 +100,12 @@ impl Unfinished {
                 .hint("another export to this file is at work: wait for it, or name another file")
         })?;
         let copy = opened.try_clone().map_err(io_failure("write", &path))?;
-        match ArchiveWriter::resume(opened).map_err(|error| unusable(&path, error))? {
+        match ArchiveWriter::resume(opened).map_err(|error| unusable(&path, &error))? {
             Some((writer, header, position)) => Ok(Self {
                 counts: counted(&path)?,
                 path,
                 position: Some(position),
-                state: State::Begun(header, writer),
+                state: State::Begun(Box::new((header, writer))),
             }),
             None => Ok(Self {
                 path,
@@ -134,8 +134,8 @@ impl Unfinished {
     /// Takes what the archive is, as the server tells it.
     pub(super) fn begin(&mut self, header: v1::ArchiveHeader) -> Result<()> {
         match &mut self.state {
-            State::Begun(begun, _) if *begun == header => Ok(()),
-            State::Begun(..) => Err(Failure::new(
+            State::Begun(begun) if begun.0 == header => Ok(()),
+            State::Begun(_) => Err(Failure::new(
                 Exit::Conflict,
                 format!("{} is of another archive", self.path.display()),
             )
@@ -149,7 +149,7 @@ impl Unfinished {
                 file.set_len(0).map_err(&failed)?;
                 file.seek(SeekFrom::Start(0)).map_err(&failed)?;
                 let writer = ArchiveWriter::begin(file, header.clone()).map_err(&failed)?;
-                self.state = State::Begun(header, writer);
+                self.state = State::Begun(Box::new((header, writer)));
                 Ok(())
             }
         }
@@ -157,21 +157,22 @@ impl Unfinished {
 
     /// Adds records.
     pub(super) fn write(&mut self, stretch: v1::ArchiveStretch) -> Result<()> {
-        let State::Begun(_, writer) = &mut self.state else {
+        let State::Begun(begun) = &mut self.state else {
             return Err(Failure::new(
                 Exit::Internal,
                 "the server sent records before it said of what",
             ));
         };
         self.counts.note(&stretch);
-        writer.write(stretch).map_err(io_failure("write", &self.path))
+        begun.1.write(stretch).map_err(io_failure("write", &self.path))
     }
 
     /// Ends the archive, and gives it its name: what it is, and how many records it has.
     pub(super) fn finish(self, file: &Path) -> Result<(v1::ArchiveHeader, i64)> {
-        let State::Begun(header, writer) = self.state else {
+        let State::Begun(begun) = self.state else {
             return Err(Failure::new(Exit::Internal, "the server sent no archive"));
         };
+        let (header, writer) = *begun;
         let failed = io_failure("write", &self.path);
         let records = writer.records();
         writer.finish().and_then(|file| file.sync_all()).map_err(&failed)?;
