@@ -36,6 +36,11 @@ pub(super) struct Stretch {
 impl Stretch {
     /// For who wants to know where the timeline is, more than what it holds.
     pub(super) const HEAD: Self = Self { before: None, limit: 1 };
+
+    /// Whether it is what a glimpse is of.
+    fn is_of_a_first_page(self) -> bool {
+        self.before.is_none() && self != Self::HEAD
+    }
 }
 
 /// What one viewer's reading goes by. Taken in an order that makes a cursor of it safe: the horizon, the timeline's position, and only then
@@ -217,16 +222,25 @@ impl<'a> Reader<'a> {
 /// **Why the order does not matter here.** A follow reaches readers by dropping the timeline: what its author wrote before comes with another
 /// generation. So where the generation is one that was there before this began, a follow that came in between is not done yet,
 /// its event holds the horizon back, and a cursor of this generation brings what is missing once that is gone. What an unmute gives back, the cursor's digest tells.
+/// A row may be from before an undeletion whose renewal the timeline shows already: a position begins before all that is read with it, and goes back
+/// further still, by the slack of the clocks, so that the renewal is behind it.
 async fn read_at_once(
     backend: &Backend,
     viewer: UserId,
     first: Stretch,
     glimpse: &Glimpse,
 ) -> Result<Option<(TimelineSlice, Sources, Known)>> {
+    let rows = async {
+        if first.is_of_a_first_page() {
+            Known::read(backend, viewer, &glimpse.posts, &glimpse.authors).await
+        } else {
+            Ok(Known::default())
+        }
+    };
     let (slice, sources, known) = futures::try_join!(
         backend.timelines.read(viewer, first.before, first.limit),
         backend.store.sources(viewer),
-        Known::read(backend, viewer, &glimpse.posts, &glimpse.authors),
+        rows,
     )?;
     let slice = slice.filter(|slice| slice.head.generation == glimpse.generation);
     Ok(slice.map(|slice| (slice, sources, known)))
