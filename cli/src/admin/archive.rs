@@ -5,7 +5,6 @@ mod file;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use clap::Args;
 use indicatif::ProgressBar;
@@ -103,14 +102,9 @@ pub(super) async fn import(app: &App, admin: &AdminClient, import: Import) -> Re
             .note(&format!("going on behind {} records", text::number(begun.next_offset)))?;
     }
     let records = Records::open(&path)?;
-    let trouble = Arc::clone(&records.trouble);
     let outcome = call.run(futures::stream::iter(records)).await;
     bar.finish_and_clear();
-    let trouble = trouble.lock().map(|mut trouble| trouble.take()).unwrap_or_default();
-    if let Some(error) = trouble {
-        return Err(unusable(&path, &error));
-    }
-    let progress = outcome.map_err(|error| stopped(&error))?;
+    let progress = outcome.map_err(stopped)?;
     let facts = Facts::new(header.archive_id.clone())
         .labelled("archive_id", "archive", header.archive_id)
         .with("complete", progress.complete)
@@ -161,8 +155,7 @@ fn unusable(path: &Path, error: &ArchiveError) -> Failure {
     }
 }
 
-fn stopped(error: &social_sdk::Error) -> Failure {
-    let failure = Failure::from(error);
+fn stopped(failure: Failure) -> Failure {
     match failure.exit() {
         Exit::Unavailable | Exit::Exhausted => {
             failure.hint("what was stored stays: run the same command again, and it goes on")
@@ -172,40 +165,34 @@ fn stopped(error: &social_sdk::Error) -> Failure {
 }
 
 /// The records of an archive, one by one.
-struct Records {
+struct Records<'a> {
+    path: &'a Path,
     reader: ArchiveReader<BufReader<File>>,
     stretch: std::vec::IntoIter<v1::ArchiveRecord>,
-    /// Why it ended early.
-    trouble: Arc<Mutex<Option<ArchiveError>>>,
 }
 
-impl Records {
-    fn open(path: &Path) -> Result<Self> {
+impl<'a> Records<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
         Ok(Self {
+            path,
             reader: open(path)?,
             stretch: Vec::new().into_iter(),
-            trouble: Arc::default(),
         })
     }
 }
 
-impl Iterator for Records {
-    type Item = v1::ArchiveRecord;
+impl Iterator for Records<'_> {
+    type Item = Result<v1::ArchiveRecord>;
 
-    fn next(&mut self) -> Option<v1::ArchiveRecord> {
+    fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(record) = self.stretch.next() {
-                return Some(record);
+                return Some(Ok(record));
             }
             match self.reader.next() {
                 Ok(Some(stretch)) => self.stretch = stretch.records.into_iter(),
                 Ok(None) => return None,
-                Err(error) => {
-                    if let Ok(mut trouble) = self.trouble.lock() {
-                        *trouble = Some(error);
-                    }
-                    return None;
-                }
+                Err(error) => return Some(Err(unusable(self.path, &error))),
             }
         }
     }

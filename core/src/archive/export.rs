@@ -62,6 +62,11 @@ impl Export {
         &self.position.header
     }
 
+    /// Whether everything was taken: nothing comes any more.
+    pub fn is_over(&self) -> bool {
+        self.position.part.is_none()
+    }
+
     /// The next records; `None` behind the last ones. After an error it can be asked again.
     pub async fn next(&mut self) -> Result<Option<ExportPage>> {
         let Some(part) = self.position.part else {

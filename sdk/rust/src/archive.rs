@@ -63,6 +63,7 @@ impl ExportArchive {
             position: self.position,
             told: false,
             held: Vec::new(),
+            advanced: false,
         };
         live::run(&self.core, Ok(feed), Some(attempts.saturating_sub(1)))
     }
@@ -75,6 +76,8 @@ struct ExportFeed {
     told: bool,
     /// Stretches that cannot be resumed behind: where the connection breaks they come again.
     held: Vec<v1::StreamArchiveResponse>,
+    /// Over this connection something came that can be resumed behind.
+    advanced: bool,
 }
 
 impl Feed for ExportFeed {
@@ -104,6 +107,7 @@ impl Feed for ExportFeed {
         }
         if let Some(position) = position.filter(|position| !position.is_empty()) {
             self.position = position;
+            self.advanced = true;
             events.extend(self.held.drain(..));
         }
         if last { Next::End } else { Next::Within(PATIENCE) }
@@ -111,8 +115,14 @@ impl Feed for ExportFeed {
 
     fn connected(&mut self, _: bool, _: &mut VecDeque<Self::Event>) {}
 
+    /// The header alone, which opens every connection, is no step ahead.
+    fn has_advanced(&self) -> bool {
+        self.advanced
+    }
+
     fn reconnecting(&mut self, reconnect: Reconnect, _: &mut VecDeque<Self::Event>) {
         self.held.clear();
+        self.advanced = false;
         // Before anything could be resumed behind, another archive begins.
         self.told = !self.position.is_empty() && self.told;
         tracing::debug!(?reconnect, "an export resumes");
@@ -176,28 +186,29 @@ impl ImportArchive {
     /// Gives where the import stands in the end.
     ///
     /// # Errors
-    /// When the server refuses the archive, or cannot be reached for longer than a segment may take. What was durable stays; run the
-    /// import again to go on.
-    pub async fn run(
+    /// When a record cannot be had, the server refuses the archive, or cannot be reached for longer than a segment may take. What was durable
+    /// stays, and the import is not complete; run it again to go on.
+    pub async fn run<E: From<Error>>(
         mut self,
-        records: impl Stream<Item = v1::ArchiveRecord> + Send,
-    ) -> Result<v1::ArchiveImport, Error> {
+        records: impl Stream<Item = Result<v1::ArchiveRecord, E>> + Send,
+    ) -> Result<v1::ArchiveImport, E> {
         let begun = self.progress().await?.unwrap_or_default();
-        if begun.complete {
-            return Ok(begun);
+        let mut records = pin!(records);
+        for _ in 0..begun.next_offset {
+            let record = records.next().await.transpose()?;
+            record.ok_or_else(|| Error::protocol("the archive has fewer records than were brought in"))?;
         }
-        let skipped = usize::try_from(begun.next_offset).map_err(|_| Error::protocol("`next_offset` is negative"))?;
-        let mut records = pin!(records.skip(skipped));
         let mut packer = Packer::new(self.header.clone(), begun.next_offset);
         while let Some(record) = records.next().await {
-            packer.push(record);
+            packer.push(record?);
             // One message more than a segment has: the last one of all is marked.
             if packer.messages.len() > SEGMENT_MESSAGES {
                 let rest = packer.messages.split_off(SEGMENT_MESSAGES);
                 self.send(std::mem::replace(&mut packer.messages, rest)).await?;
             }
         }
-        self.send(packer.finish()).await
+        // Also where it was complete before: the server then finishes what it may have been kept from.
+        Ok(self.send(packer.finish()).await?)
     }
 
     async fn send(&mut self, segment: Vec<v1::ImportArchiveRequest>) -> Result<v1::ArchiveImport, Error> {
@@ -340,6 +351,7 @@ mod tests {
             position: Vec::new(),
             told: false,
             held: Vec::new(),
+            advanced: false,
         };
         let mut events = VecDeque::new();
         feed.take(header("a"), &mut events);
@@ -353,10 +365,12 @@ mod tests {
             delay: Duration::ZERO,
             cause: Error::stream_ended(),
         };
+        assert!(feed.has_advanced());
         feed.reconnecting(reconnect, &mut events);
         assert_eq!(feed.request().position, [9]);
         feed.take(header("a"), &mut events);
         feed.take(stretch(2, &[]), &mut events);
+        assert!(!feed.has_advanced(), "nothing that can be resumed behind");
         feed.take(stretch(3, &[10]), &mut events);
         let offsets: Vec<_> = events
             .iter()

@@ -53,6 +53,11 @@ pub(crate) trait Feed: Send + 'static {
     /// The first message of a stream is there.
     fn connected(&mut self, reconnected: bool, events: &mut VecDeque<Self::Event>);
 
+    /// Whether what came over this connection makes its end the first failure again.
+    fn has_advanced(&self) -> bool {
+        true
+    }
+
     /// The connection was lost.
     fn reconnecting(&mut self, reconnect: Reconnect, events: &mut VecDeque<Self::Event>);
 
@@ -217,7 +222,7 @@ impl<F: Feed> Driver<F> {
             Ok(Err(status)) => Error::from_status(status, limit),
             Err(_) => Error::silent(limit),
         };
-        if !open.silent && open.since.elapsed() >= F::SETTLED {
+        if !open.silent && open.since.elapsed() >= F::SETTLED && self.feed.has_advanced() {
             self.failures = 0;
         }
         self.failed(error, open.pass).await

@@ -139,6 +139,9 @@ impl Unrestored {
         };
         let mark = dir.join(RESTORING_FILE);
         write_synced(&mark, format!("{format}\n").as_bytes()).map_err(io_error("write", &mark))?;
+        // Before the engine writes into it.
+        let engine = folder.engine_dir();
+        make_private_dir(&engine).map_err(io_error("create", &engine))?;
         sync_dir(dir)?;
         Ok(folder)
     }
@@ -150,7 +153,6 @@ impl Unrestored {
 
     /// Says that everything is there: from now on it is a data folder.
     pub(super) fn finish(mut self) -> Result<(), Error> {
-        make_private(&self.engine_dir()).map_err(io_error("restrict", &self.engine_dir()))?;
         let (from, to) = (self.dir.join(RESTORING_FILE), self.dir.join(FORMAT_FILE));
         fs::rename(&from, &to).map_err(io_error("write", &to))?;
         self.is_finished = true;

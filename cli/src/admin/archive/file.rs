@@ -181,13 +181,19 @@ impl Unfinished {
     }
 }
 
-/// Opens a file that only its owner may read, making it where it is missing.
+/// Opens a file that only its owner may read, making it where it is missing. One that is there, and others may read or have put there, is refused.
 fn private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// The records of an archive that is not finished.

@@ -10,6 +10,7 @@ mod house;
 mod people;
 mod wait;
 
+mod archives;
 mod auth;
 mod comments;
 mod errors;

@@ -33,6 +33,7 @@ impl Outgoing {
         event::archive_export_begun(!position.is_empty());
         let first = v1::StreamArchiveResponse {
             header: Some(header),
+            last: export.is_over(),
             ..Default::default()
         };
         Ok(Self {
