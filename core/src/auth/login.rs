@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::known::Known;
+use super::passwords::Place;
 use super::refresh::RefreshToken;
 use super::{Auth, NewSession, PasswordHash, Session, Tokens, passwords, revoked, wrong_credentials};
 use crate::backend::Backend;
@@ -144,8 +145,10 @@ impl Auth {
         user: Option<UserId>,
         password: &SecretString,
     ) -> Result<(UserId, PasswordHash)> {
+        // Held for as long as the attempt counts, so that right passwords, many at once, do not count as guesses.
+        let place = self.passwords.place(caller.address)?;
         let attempt = self.throttle.attempt(account, caller.address)?;
-        match self.find_matching(backend, user, password, caller.address).await {
+        match self.find_matching(backend, user, password, place.clone()).await {
             Ok(Some(stored)) => {
                 attempt.succeeded();
                 Ok(stored)
@@ -163,14 +166,14 @@ impl Auth {
         backend: &Backend,
         user: Option<UserId>,
         password: &SecretString,
-        address: Option<IpAddr>,
+        place: Place,
     ) -> Result<Option<(UserId, PasswordHash)>> {
         // No user has the default id; it is read so that an unknown handle costs the same reads.
         let account = backend.store.account(user.unwrap_or_default()).await?;
         let stored = user.zip(account.and_then(|account| account.password));
         let matches = self
             .passwords
-            .verify(password, stored.as_ref().map(|(_, hash)| hash), address)
+            .verify(password, stored.as_ref().map(|(_, hash)| hash), place)
             .await?;
         Ok(stored.filter(|_| matches))
     }

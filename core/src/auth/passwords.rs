@@ -64,8 +64,12 @@ impl Default for Passwords {
     }
 }
 
-/// A place in the queue and one at a hasher, held until the hasher is done, also when the caller has gone away.
-type Permits = (Option<Share>, OwnedSemaphorePermit, OwnedSemaphorePermit);
+/// A place in the queue. The hasher holds it until it is done, also when the caller has gone away.
+#[derive(Clone)]
+pub struct Place {
+    _share: Option<Arc<Share>>,
+    _permit: Arc<OwnedSemaphorePermit>,
+}
 
 /// How many places each client has, by [`throttle::place`]; clients without one are not in it.
 type Taken = Mutex<HashMap<[u8; 16], usize>>;
@@ -126,7 +130,8 @@ impl Passwords {
     pub async fn hash(&self, password: &SecretString, address: Option<IpAddr>) -> Result<PasswordHash> {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone());
         let password = password.clone();
-        self.run(address, move || {
+        let place = self.place(address)?;
+        self.run(place, move || {
             let hash = argon2
                 .hash_password(password.expose_secret().as_bytes())
                 .map_err(|error| failed(&error))?;
@@ -135,18 +140,23 @@ impl Passwords {
         .await
     }
 
+    /// A place in the queue for the client at `address`. OVERLOADED.
+    pub fn place(&self, address: Option<IpAddr>) -> Result<Place> {
+        let share = address.map(|address| Share::take(&self.taken, address)).transpose()?;
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| overloaded())?;
+        Ok(Place {
+            _share: share.map(Arc::new),
+            _permit: Arc::new(permit),
+        })
+    }
+
     /// Whether a password is the one that was hashed. `None` (no such account, or one that cannot log in) is never, and takes as
-    /// long. OVERLOADED.
-    pub async fn verify(
-        &self,
-        password: &SecretString,
-        hash: Option<&PasswordHash>,
-        address: Option<IpAddr>,
-    ) -> Result<bool> {
+    /// long.
+    pub async fn verify(&self, password: &SecretString, hash: Option<&PasswordHash>, place: Place) -> Result<bool> {
         let expected = hash.unwrap_or(&self.dummy).clone();
         let exists = hash.is_some();
         let password = password.clone();
-        self.run(address, move || {
+        self.run(place, move || {
             let parsed = argon2::PasswordHash::new(expected.as_phc()).map_err(|error| failed(&error))?;
             let matches = Argon2::default()
                 .verify_password(password.expose_secret().as_bytes(), &parsed)
@@ -158,25 +168,18 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
-        address: Option<IpAddr>,
+        place: Place,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let permits = self.permits(address).await?;
-        let run = move || {
-            let _permits = permits;
-            work()
-        };
-        tokio::task::spawn_blocking(run).await.map_err(|error| failed(&error))?
-    }
-
-    async fn permits(&self, address: Option<IpAddr>) -> Result<Permits> {
-        let share = address.map(|address| Share::take(&self.taken, address)).transpose()?;
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| overloaded())?;
         let hasher = Arc::clone(&self.hashers)
             .acquire_owned()
             .await
             .map_err(|error| failed(&error))?;
-        Ok((share, place, hasher))
+        let run = move || {
+            let _held = (place, hasher);
+            work()
+        };
+        tokio::task::spawn_blocking(run).await.map_err(|error| failed(&error))?
     }
 }
 
@@ -295,19 +298,13 @@ mod tests {
     async fn verifies_what_it_hashed_and_nothing_else() {
         let passwords = cheap();
         let hash = passwords.hash(&secret("correct horse"), None).await.unwrap();
-        assert!(
-            passwords
-                .verify(&secret("correct horse"), Some(&hash), None)
-                .await
-                .unwrap()
-        );
-        assert!(
-            !passwords
-                .verify(&secret("correct horsf"), Some(&hash), None)
-                .await
-                .unwrap()
-        );
-        assert!(!passwords.verify(&secret("correct horse"), None, None).await.unwrap());
+        let matches = async |password: &str, hash| {
+            let place = passwords.place(None).unwrap();
+            passwords.verify(&secret(password), hash, place).await.unwrap()
+        };
+        assert!(matches("correct horse", Some(&hash)).await);
+        assert!(!matches("correct horsf", Some(&hash)).await);
+        assert!(!matches("correct horse", None).await);
         assert_ne!(hash, passwords.hash(&secret("correct horse"), None).await.unwrap());
     }
 
@@ -326,10 +323,11 @@ mod tests {
         assert_eq!(passwords.dummy.as_phc().len(), hash.as_phc().len());
         let wrong = secret("wrong horse");
         let mut fastest = [f64::MAX; 2];
-        for _ in 0..5 {
+        for _ in 0..15 {
             for (slot, hash) in fastest.iter_mut().zip([Some(&hash), None]) {
                 let start = Instant::now();
-                assert!(!passwords.verify(&wrong, hash, None).await.unwrap());
+                let place = passwords.place(None).unwrap();
+                assert!(!passwords.verify(&wrong, hash, place).await.unwrap());
                 *slot = slot.min(start.elapsed().as_secs_f64());
             }
         }
@@ -372,17 +370,16 @@ mod tests {
     async fn one_address_takes_a_few_places_only() {
         let passwords = cheap();
         let hog = Some(IpAddr::from([203, 0, 113, 5]));
-        let mut held = Vec::new();
-        for _ in 0..limits::PASSWORD_PLACES_PER_ADDRESS {
-            held.extend(hog.map(|address| Share::take(&passwords.taken, address).unwrap()));
-        }
+        let mut held: Vec<Place> = (0..limits::PASSWORD_PLACES_PER_ADDRESS)
+            .map(|_| passwords.place(hog).unwrap())
+            .collect();
         let error = passwords.hash(&secret("correct horse"), hog).await.unwrap_err();
         assert_eq!(error.reason, Reason::Overloaded);
         assert!(error.retry_after.is_some());
         let elsewhere = Some(IpAddr::from([192, 0, 2, 1]));
         assert!(passwords.hash(&secret("correct horse"), elsewhere).await.is_ok());
         held.pop();
-        assert!(passwords.verify(&secret("correct horse"), None, hog).await.is_ok());
+        assert!(passwords.hash(&secret("correct horse"), hog).await.is_ok());
         drop(held);
         assert!(passwords.taken.lock().is_empty());
     }

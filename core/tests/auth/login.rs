@@ -179,6 +179,19 @@ async fn guessing_is_throttled_and_locks_out_nobody_else() {
 }
 
 #[tokio::test]
+async fn many_right_logins_at_once_are_no_guesses() {
+    let world = World::new();
+    world.register("ada").await;
+    let logins = (0..32).map(|_| world.login_from("ada", PASSWORD, from("203.0.113.5")));
+    let outcomes = futures::future::join_all(logins).await;
+    let (here, refusals): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    assert!(here.len() >= limits::PASSWORD_PLACES_PER_ADDRESS);
+    for refusal in refusals {
+        refused(refusal, Reason::Overloaded);
+    }
+}
+
+#[tokio::test]
 async fn a_new_password_ends_the_other_sessions() {
     let world = World::new();
     let (user, here) = world.register("ada").await;
