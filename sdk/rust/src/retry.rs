@@ -15,7 +15,8 @@ const ROOM: Duration = Duration::from_millis(50);
 /// A call is tried until its timeout ([`ClientBuilder::timeout`](crate::ClientBuilder::timeout), 10 s unless told
 /// otherwise): a server that restarts meanwhile is waited for. Waits grow exponentially with full jitter: a random time
 /// between 0 and the backoff. Where the server says when to come back, that is waited out first, and at least half of the
-/// backoff on top, so that those who were all told the same do not come back together.
+/// backoff on top, so that those who were all told the same do not come back together. The backoff after a refusal for the
+/// rate limit does not grow: the server gives each its turn.
 ///
 /// All retries of a client come out of one budget, so that a server in trouble does not get the load several times over: a
 /// call that finds it empty goes on waiting. A retry that succeeds is paid back, so that all who wait get through once the
@@ -110,7 +111,11 @@ impl RetryPolicy {
 
     /// The wait before the attempt after `attempt` (from 1).
     pub(crate) fn wait(&self, error: &Error, attempt: u32) -> Duration {
-        let doublings = attempt.saturating_sub(1).min(20);
+        // Whose turn it was gets no later the longer they wait, or the newest call would always be the first.
+        let doublings = match error.reason() {
+            Reason::RateLimited => 0,
+            _ => attempt.saturating_sub(1).min(20),
+        };
         let backoff = self.base_backoff.saturating_mul(1 << doublings).min(self.max_backoff);
         let random = rand::random::<f64>();
         match error.retry_delay() {
@@ -241,6 +246,7 @@ mod tests {
             assert!(policy.wait(&plain, 60) <= Duration::from_secs(1));
             let wait = policy.wait(&asked, 1);
             assert!(wait >= Duration::from_millis(3050) && wait <= Duration::from_millis(3100));
+            assert!(policy.wait(&asked, 60) <= Duration::from_millis(3100));
         }
     }
 

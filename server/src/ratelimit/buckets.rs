@@ -1,5 +1,7 @@
 //! Token buckets, one a principal. Each is a moment: when it is full again if nothing further is taken.
 //!
+//! Who is refused is told a turn of their own: were all told the next call that is regained, they would meet there, and who has bad luck would starve.
+//!
 //! Where processes share budgets, a bucket also knows what others took, and may then be in debt: what they took together before they heard of each
 //! other is waited out.
 
@@ -14,6 +16,8 @@ use super::Principal;
 
 /// Nobody waits longer for what was taken too much, whatever is told.
 const MOST_DEBT: Duration = Duration::from_secs(3_600);
+/// Turns are told so far ahead, and then from the next one on again: who is told too much may have given up.
+const FURTHEST_TURN: Duration = Duration::from_secs(5);
 /// Parts of the map, each with a lock of its own.
 const SHARDS: usize = 16;
 
@@ -30,6 +34,8 @@ pub(super) struct Buckets {
 
 struct Bucket {
     full_at: Instant,
+    /// The last turn that somebody who was refused was told.
+    turn: Instant,
     /// Calls that other processes were not told of.
     untold: u32,
 }
@@ -61,16 +67,18 @@ impl Buckets {
         self.cost
     }
 
-    /// Takes a call, or says how long to wait for it.
+    /// Takes a call, or says how long to wait for a turn.
     pub(super) fn take(&self, principal: Principal, now: Instant) -> Result<Left, Duration> {
         let mut shard = self.shard(principal).lock();
         let bucket = shard.entry(principal).or_insert(Bucket {
             full_at: now,
+            turn: now,
             untold: 0,
         });
         let taken = bucket.full_at.max(now).duration_since(now) + self.cost;
         if taken > self.depth {
-            return Err(taken - self.depth);
+            let next = now + (taken - self.depth);
+            return Err(bucket.turn_after(next, self.cost, now).duration_since(now));
         }
         bucket.full_at = now + taken;
         bucket.untold = bucket.untold.saturating_add(1);
@@ -119,6 +127,19 @@ impl Buckets {
     }
 }
 
+impl Bucket {
+    /// The turn of who is refused now, when a call is regained at `next` and each `cost` after it.
+    fn turn_after(&mut self, next: Instant, cost: Duration, now: Instant) -> Instant {
+        let behind = self.turn + cost;
+        self.turn = if behind > now + FURTHEST_TURN {
+            next
+        } else {
+            behind.max(next)
+        };
+        self.turn
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use social_core::UserId;
@@ -133,11 +154,30 @@ mod tests {
         let after = |ms| start + Duration::from_millis(ms);
         let left = |ms| buckets.take(USER, after(ms)).map(|left| left.remaining);
         assert_eq!([left(0), left(0), left(0)], [Ok(2), Ok(1), Ok(0)]);
-        assert_eq!(left(0), Err(Duration::from_millis(100)));
-        assert_eq!(left(60), Err(Duration::from_millis(40)));
+        assert_eq!(left(40), Err(Duration::from_millis(60)));
         assert_eq!(left(100), Ok(0));
         assert_eq!(left(1_000), Ok(2));
         assert!(Buckets::new(0, 1).is_none() && Buckets::new(1, 0).is_none());
+    }
+
+    #[test]
+    fn each_who_is_refused_has_a_turn_of_their_own() {
+        let (buckets, start) = (Buckets::new(10, 1).unwrap(), Instant::now());
+        let refused = |ms| {
+            buckets
+                .take(USER, start + Duration::from_millis(ms))
+                .unwrap_err()
+                .as_millis()
+        };
+        buckets.take(USER, start).unwrap();
+        assert_eq!([refused(0), refused(0), refused(50)], [100, 200, 250]);
+        for _ in 0..1_000 {
+            assert!((1..=5_000).contains(&refused(60)));
+        }
+        // Turns that nobody came for are not waited for.
+        let later = start + Duration::from_secs(20);
+        buckets.take(USER, later).unwrap();
+        assert_eq!(buckets.take(USER, later), Err(Duration::from_millis(100)));
     }
 
     #[test]
