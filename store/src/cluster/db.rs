@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
 use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
@@ -18,10 +18,15 @@ use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::{CqlValue, Row};
 use social_core::{Error, Result};
 
+use super::CqlConfig;
+
 /// How long one request to the store may take. Above a node's own timeouts, so that it is the node that says what happened.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// After this long an idempotent read is sent to another replica as well.
+/// After this long a read, or a write under a timestamp of ours, is sent to another node as well.
 const SPECULATE_AFTER: Duration = Duration::from_millis(100);
+/// After this long a compare-and-set is: two of the same hinder each other, so that it must not happen where the store is merely busy; and a call has to
+/// file its event within 2.5 s.
+const SPECULATE_CONDITIONAL_AFTER: Duration = Duration::from_secs(1);
 /// Rows that one page of a long answer brings.
 const PAGE_ROWS: i32 = 2_000;
 
@@ -32,7 +37,8 @@ pub(super) enum Class {
     Read,
     /// Writes truth under a timestamp of ours, so that a repetition changes nothing.
     Write,
-    /// Compares and sets. Never repeated by the driver.
+    /// Compares and sets. It may come to the store more than once, also late: so it must do nothing where it was done before, and a refusal
+    /// is not to be believed before a look at what is stored.
     Conditional,
     /// Reads what the last conditional write decided, also where its outcome is unknown.
     Serial,
@@ -70,10 +76,17 @@ impl Default for Consistencies {
 pub(super) struct Db {
     session: Session,
     consistencies: Consistencies,
+    /// The profile of compare-and-sets.
+    conditional: ExecutionProfileHandle,
 }
 
-/// The execution profile of every statement: near replicas first, reads sent twice when slow.
+/// The execution profile of all statements but compare-and-sets.
 pub(super) fn profile(datacenter: Option<&str>) -> ExecutionProfile {
+    profile_with(datacenter, SPECULATE_AFTER)
+}
+
+/// Near replicas first, and another one when there is no answer for a while: so a node that stands still holds nobody up.
+fn profile_with(datacenter: Option<&str>, speculate_after: Duration) -> ExecutionProfile {
     let mut policy = DefaultPolicy::builder().token_aware(true);
     if let Some(datacenter) = datacenter {
         policy = policy
@@ -85,14 +98,19 @@ pub(super) fn profile(datacenter: Option<&str>) -> ExecutionProfile {
         .request_timeout(Some(REQUEST_TIMEOUT))
         .speculative_execution_policy(Some(Arc::new(SimpleSpeculativeExecutionPolicy {
             max_retry_count: 1,
-            retry_interval: SPECULATE_AFTER,
+            retry_interval: speculate_after,
         })))
         .build()
 }
 
 impl Db {
-    pub(super) fn new(session: Session, consistencies: Consistencies) -> Self {
-        Self { session, consistencies }
+    pub(super) fn new(session: Session, config: &CqlConfig) -> Self {
+        let conditional = profile_with(config.datacenter.as_deref(), SPECULATE_CONDITIONAL_AFTER);
+        Self {
+            session,
+            consistencies: config.consistencies,
+            conditional: conditional.into_handle(),
+        }
     }
 
     /// The keyspace in use.
@@ -118,7 +136,10 @@ impl Db {
             Class::TimelineWrite => of.timeline_write,
         });
         statement.set_serial_consistency(Some(SerialConsistency::Serial));
-        statement.set_is_idempotent(class != Class::Conditional);
+        statement.set_is_idempotent(true);
+        if class == Class::Conditional {
+            statement.set_execution_profile_handle(Some(self.conditional.clone()));
+        }
         statement.set_page_size(PAGE_ROWS);
         Ok(statement)
     }
@@ -192,7 +213,7 @@ impl Db {
         Ok((rows, next))
     }
 
-    /// Runs a compare-and-set; whether it was applied. An error is an unknown outcome.
+    /// Runs a compare-and-set; whether it was applied. Where it was not, that may be because it was applied before; an error is an unknown outcome.
     pub(super) async fn compare_and_set(
         &self,
         statement: &PreparedStatement,

@@ -138,7 +138,7 @@ pub async fn migrate(config: &CqlConfig) -> Result<Migrated, Error> {
 /// Opens a cluster whose keyspace has been migrated.
 pub async fn open(config: Config) -> Result<Cluster, Error> {
     let session = session::open(&config.cql).await?;
-    let db = Arc::new(Db::new(session, config.cql.consistencies));
+    let db = Arc::new(Db::new(session, &config.cql));
     let redis = Redis::open(config.redis)
         .await
         .map_err(|error| Error::Redis(error.to_string()))?;

@@ -15,6 +15,7 @@ use rand::seq::IndexedRandom as _;
 use social_core::id::{IMPORT_NODE, floor_at};
 use social_core::{Clock, Result, Time};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Error;
@@ -24,19 +25,26 @@ use super::wall::{Wall, suspended_ms};
 
 /// How long a lease lasts without being renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
-/// How often it is renewed.
+/// How often it is renewed, and how soon again after that failed.
 const RENEW_EVERY: Duration = Duration::from_secs(3);
+const RENEW_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long each step of a renewal may take, so that a lost answer leaves time for another attempt.
+const RENEW_WITHIN: Duration = Duration::from_secs(2);
 /// How long after its end others leave a lease alone: clocks may differ by a second, and a renewal may be under way.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the register may take before a sweep goes by what it said last.
+const REGISTER_WITHIN: Duration = Duration::from_secs(2);
 /// How far ahead ids are reserved.
 const RESERVE: Duration = Duration::from_secs(8);
 
 statements!(Statements {
     all: Read "SELECT node, holder, name, roles, started_at, expires_at, floor FROM nodes",
+    own: Read "SELECT node FROM nodes WHERE node = ?",
     one: Serial "SELECT holder, expires_at, floor FROM nodes WHERE node = ?",
     insert: Conditional "INSERT INTO nodes (node, holder, name, roles, started_at, expires_at, floor) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS",
     take: Conditional "UPDATE nodes SET holder = ?, name = ?, roles = ?, started_at = ?, expires_at = ?, floor = ? WHERE node = ? IF holder = ? AND expires_at = ?",
-    renew: Conditional "UPDATE nodes SET roles = ?, expires_at = ?, floor = ? WHERE node = ? IF holder = ?",
+    renew: Conditional "UPDATE nodes SET roles = ?, expires_at = ?, floor = ? WHERE node = ? IF holder = ? AND floor < ?",
+    release: Conditional "UPDATE nodes SET holder = ?, roles = ?, expires_at = 0, floor = ? WHERE node = ? IF holder = ?",
 });
 
 /// The role of processes that drive events.
@@ -81,8 +89,10 @@ pub(super) struct Lease {
     reserved: AtomicU64,
     /// On the clock that counts suspension, in milliseconds.
     valid_until: AtomicU64,
-    /// One renewal at a time, so that what is stored is never below what was promised.
-    renewing: Mutex<()>,
+    /// One renewal at a time, so that what is stored is never below what was promised; what the last one asked to reserve.
+    renewing: Mutex<u64>,
+    /// The workers that lived when the register was read last.
+    workers: parking_lot::Mutex<Option<Vec<u16>>>,
 }
 
 /// A row of the register: who holds a number, until when, and what is reserved of it.
@@ -122,7 +132,8 @@ impl Lease {
                     floor,
                     reserved: AtomicU64::new(reserved),
                     valid_until: AtomicU64::new(began + LEASE.as_millis() as u64),
-                    renewing: Mutex::default(),
+                    renewing: Mutex::new(reserved),
+                    workers: parking_lot::Mutex::default(),
                 };
                 return Ok(lease);
             }
@@ -165,36 +176,47 @@ impl Lease {
 
     /// Reserves ids above `id`.
     pub(super) async fn reserve(&self, id: u64) -> Result<()> {
-        let _alone = self.renewing.lock().await;
+        let mut asked = self.renewing.lock().await;
         if id < self.reserved() {
             return self.check();
         }
-        self.renew_to(reserve_from(&self.clock, id)).await
+        self.renew_to(&mut asked, reserve_from(&self.clock, id)).await
     }
 
     /// Renews the lease until the process ends. A lease that another took over is never renewed again: the process stays unable to write.
     pub(super) async fn keep(&self) {
+        let mut pause = RENEW_EVERY;
         loop {
-            tokio::time::sleep(RENEW_EVERY).await;
-            self.wall.compare().await;
-            let _alone = self.renewing.lock().await;
+            tokio::time::sleep(pause).await;
+            // Without an answer the clocks are as they were when it came last.
+            let _ = timeout(RENEW_WITHIN, self.wall.compare()).await;
+            let mut asked = self.renewing.lock().await;
             // What is reserved already stays; only the clock moves it on, so that it never runs away from that.
             let ahead = floor_at(self.clock.now().plus(RESERVE));
-            if let Err(error) = self.renew_to(self.reserved().max(ahead)).await {
-                tracing::warn!(
-                    ?error,
-                    node = self.node,
-                    "the lease of the node number could not be renewed"
-                );
-            }
+            pause = match self.renew_to(&mut asked, ahead).await {
+                Ok(()) => RENEW_EVERY,
+                Err(error) => {
+                    tracing::warn!(
+                        ?error,
+                        node = self.node,
+                        "the lease of the node number could not be renewed"
+                    );
+                    RENEW_AGAIN_AFTER
+                }
+            };
         }
     }
 
     /// Gives the number back at the end of the process, which minted nothing above `last`.
     pub(super) async fn release(&self, last: u64) -> Result<()> {
         self.valid_until.store(0, Ordering::Release);
-        let values = (&self.roles, 0_i64, last as i64 + 1, self.node as i16, self.holder);
-        self.db.compare_and_set(&self.statements.renew, values).await.map(drop)
+        // A holder that nobody is: a renewal that comes late finds another than it was of.
+        let nobody = Uuid::new_v4();
+        let values = (nobody, &self.roles, last as i64 + 1, self.node as i16, self.holder);
+        self.db
+            .compare_and_set(&self.statements.release, values)
+            .await
+            .map(drop)
     }
 
     /// Every process in the register, live ones and those that ended lately.
@@ -210,9 +232,21 @@ impl Lease {
         Ok(rows.into_iter().map(process).collect())
     }
 
-    /// Node numbers of the processes that work and whose lease has not run out.
+    /// Reads the row of this process. A scan of the register would wait for a node of the store that stands still, as long as others take it for alive.
+    pub(super) async fn look(&self) -> Result<()> {
+        let row: Option<(i16,)> = self.db.row(&self.statements.own, (self.node as i16,)).await?;
+        row.map(drop).ok_or_else(lease_lost)
+    }
+
+    /// Node numbers of the processes that work and whose lease has not run out; where the register does not answer soon, those known last.
     pub(super) async fn live_workers(&self) -> Result<Vec<u16>> {
-        Ok(live_workers(&self.processes().await?, self.wall_time()))
+        let processes = match timeout(REGISTER_WITHIN, self.processes()).await {
+            Ok(Ok(processes)) => processes,
+            Ok(Err(_)) | Err(_) => return self.workers.lock().clone().ok_or_else(social_core::Error::unavailable),
+        };
+        let live = live_workers(&processes, self.wall_time());
+        *self.workers.lock() = Some(live.clone());
+        Ok(live)
     }
 
     /// Now, by the clock that leases are compared by, also where ids are minted on another.
@@ -220,7 +254,10 @@ impl Lease {
         Time::from_unix_ms(u64::try_from(self.wall.now_ms()).unwrap_or_default())
     }
 
-    async fn renew_to(&self, reserved: u64) -> Result<()> {
+    async fn renew_to(&self, asked: &mut u64, reserved: u64) -> Result<()> {
+        // More each time: by that the store refuses a renewal that comes to it late, which would bring an old end of the lease back.
+        let reserved = reserved.max(*asked + 1);
+        *asked = reserved;
         let began = suspended_ms();
         let expires_at = self.wall.now_ms() + LEASE.as_millis() as i64;
         let roles = if self.clock_is_right() {
@@ -228,10 +265,14 @@ impl Lease {
         } else {
             PAUSED
         };
-        let values = (roles, expires_at, reserved as i64, self.node as i16, self.holder);
-        let renewed = match self.db.compare_and_set(&self.statements.renew, values).await {
-            Ok(renewed) => renewed,
-            Err(_) => self.is_stored(expires_at, reserved).await?,
+        let floor = reserved as i64;
+        let values = (roles, expires_at, floor, self.node as i16, self.holder, floor);
+        let renewal = self.db.compare_and_set(&self.statements.renew, values);
+        let renewed = match timeout(RENEW_WITHIN, renewal).await {
+            Ok(Ok(true)) => true,
+            _ => timeout(RENEW_WITHIN, self.is_stored(expires_at, reserved))
+                .await
+                .map_err(|_| lease_lost())??,
         };
         if !renewed {
             self.valid_until.store(0, Ordering::Release);
@@ -243,7 +284,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Whether a renewal of unknown outcome took effect.
+    /// Whether a renewal of unknown outcome, or one that was refused, took effect.
     async fn is_stored(&self, expires_at: i64, reserved: u64) -> Result<bool> {
         let row: Option<(Uuid, i64, i64)> = self.db.row(&self.statements.one, (self.node as i16,)).await?;
         let row = row.ok_or_else(lease_lost)?;
@@ -325,7 +366,7 @@ async fn claim(
             db.compare_and_set(&statements.take, values).await
         }
     };
-    if claimed.is_ok() {
+    if claimed == Ok(true) {
         return claimed;
     }
     let row: Option<(Uuid, i64, i64)> = db.row(&statements.one, (node as i16,)).await?;

@@ -14,6 +14,10 @@ use super::{CqlConfig, Error, db, schema};
 
 /// How long one connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How often a connection is asked whether anybody is there, and how long that may take: then it is given up, and its node is asked nothing
+/// until it takes another one.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(5);
 /// How long a start waits for the store in all.
 const START: Duration = Duration::from_secs(8);
 
@@ -27,6 +31,8 @@ pub(super) async fn connect(config: &CqlConfig) -> Result<Session, Error> {
     let mut builder = SessionBuilder::new()
         .known_nodes(&config.contact_points)
         .connection_timeout(CONNECT)
+        .keepalive_interval(ASK_EVERY)
+        .keepalive_timeout(SILENCE)
         .tcp_nodelay(true)
         .auto_await_schema_agreement(true)
         .schema_agreement_timeout(Duration::from_secs(30))

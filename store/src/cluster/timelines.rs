@@ -84,14 +84,14 @@ impl CqlTimelines {
         })
     }
 
-    /// Makes `state` the one of a viewer whose timeline is absent or was given up. An unknown outcome is looked up.
+    /// Makes `state` the one of a viewer whose timeline is absent or was given up. A refusal and an unknown outcome are looked up: it may be ours.
     async fn install(&self, viewer: u64, before: Option<&State>, state: &State) -> Result<bool> {
         let Lines { db, states, .. } = &*self.lines;
         let stored = match before {
             None => states.insert(db, viewer, state).await,
             Some(before) => states.replace(db, viewer, before, state).await,
         };
-        if stored.is_ok() {
+        if stored == Ok(true) {
             return stored;
         }
         let decided = states.get_decided(db, viewer).await?;

@@ -124,7 +124,7 @@ impl PastIds {
         Ok(ids)
     }
 
-    /// Takes up to so many ids of a millisecond; none where it is full.
+    /// Takes up to so many ids of a millisecond; none where it is full. Ids that were taken without an answer are never given.
     async fn take(&self, db: &Db, series: Series, base: u64, wanted: u64) -> Result<std::ops::Range<u64>> {
         let kind = series as i8;
         let first = (kind, base as i64, wanted.min(IMPORTS_A_MS) as i64);
