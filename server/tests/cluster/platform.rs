@@ -51,7 +51,10 @@ const MIGRATION: Duration = Duration::from_secs(120);
 
 pub(crate) struct Platform {
     pub(crate) keyspace: String,
+    /// Nodes of the CQL store, with commas between them.
     pub(crate) cql: String,
+    /// Copies of each row, where the keyspace is made.
+    pub(crate) copies: u8,
     pub(crate) redis: String,
     /// What keys in Redis begin with: no other platform's.
     prefix: String,
@@ -61,14 +64,20 @@ pub(crate) struct Platform {
 impl Platform {
     /// One without a keyspace.
     pub(crate) fn bare() -> Self {
+        Self::over(cql_address(), redis_url())
+    }
+
+    /// One without a keyspace, over services that it is told of.
+    pub(crate) fn over(cql: String, redis: String) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let keyspace = format!("server_{}_{number}", std::process::id());
         Self {
             prefix: keyspace.clone(),
             keyspace,
-            cql: cql_address(),
-            redis: redis_url(),
+            cql,
+            copies: 1,
+            redis,
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -76,9 +85,14 @@ impl Platform {
     /// One that processes can be started on.
     pub(crate) fn migrated() -> Self {
         let platform = Self::bare();
-        let migrated = platform.migrate();
-        assert!(migrated.status.success(), "{migrated:?}");
+        platform.make();
         platform
+    }
+
+    /// Makes the keyspace.
+    pub(crate) fn make(&self) {
+        let migrated = self.migrate();
+        assert!(migrated.status.success(), "{migrated:?}");
     }
 
     /// One on a keyspace that other tests use, too: for those that look at nothing but their own.
@@ -131,9 +145,9 @@ impl Platform {
         config.store = Store::Cluster;
         config.keys_dir = Some(self.folder.path().join("keys"));
         config.cluster.name = Some(name.to_owned());
-        config.cluster.cql.contact_points = vec![self.cql.clone()];
+        config.cluster.cql.contact_points = self.cql.split(',').map(str::to_owned).collect();
         config.cluster.cql.keyspace.clone_from(&self.keyspace);
-        config.cluster.cql.replication = "1".parse().unwrap();
+        config.cluster.cql.replication = self.copies.to_string().parse().unwrap();
         config.cluster.redis.url = Some(self.redis.clone());
         config.cluster.redis.prefix.clone_from(&self.prefix);
         change(&mut config);

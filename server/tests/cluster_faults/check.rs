@@ -7,8 +7,8 @@ use futures::StreamExt as _;
 use social_proto::v1;
 
 use crate::crowd::Crowd;
-use crate::load::Load;
-use crate::site::PATIENCE;
+use crate::load::{Load, Totals};
+use crate::site::{PATIENCE, Site, Store};
 use crate::support::Person;
 
 /// Posts of a page, and ids of a request for counts.
@@ -51,8 +51,43 @@ pub(crate) struct Checked {
     pub(crate) pretended: usize,
 }
 
+/// Prints what a fault did, and asserts that it did no harm. `back` is when everything was there again; bounds count from the last
+/// acknowledgement, which came later.
+pub(crate) async fn conclude(site: &Site<impl Store>, fault: &str, load: &Load, back: Instant, note: &str) -> Checked {
+    let ended = Instant::now();
+    let checked = everything(&site.crowd, load, ended).await;
+    let healed = ended.duration_since(back) + checked.counts_after;
+    let Totals {
+        operations,
+        acked,
+        repeats,
+        caught,
+        slowest,
+    } = load.totals();
+    let Checked {
+        found,
+        homes_after,
+        counts_after,
+        pretended,
+    } = &checked;
+    println!(
+        "{fault}: operations {operations}, acked {acked}, lost {}, doubled {}, healed in {:.1} s (after the last ack: homes {:.1} s, counts \
+         {:.1} s; repeated calls {repeats}, posts among them that were written {caught}; slowest call {:.1} s; wrong counts called exact {pretended}{note})",
+        found.lost,
+        found.doubled,
+        healed.as_secs_f64(),
+        homes_after.as_secs_f64(),
+        counts_after.as_secs_f64(),
+        slowest.as_secs_f64(),
+    );
+    assert_eq!((found.lost, found.doubled), (0, 0), "lost and doubled");
+    assert_eq!(acked, operations, "every call was answered");
+    site.settled().await;
+    checked
+}
+
 /// Looks at everything until it is whole, at most for [`PATIENCE`].
-pub(crate) async fn everything(crowd: &Crowd, load: &Load, back: Instant) -> Checked {
+async fn everything(crowd: &Crowd, load: &Load, back: Instant) -> Checked {
     let before = crowd.newest.lock().unwrap().clone();
     let posts = load.posts();
     let owed: HashSet<&str> = posts.iter().map(|post| post.id.as_str()).collect();

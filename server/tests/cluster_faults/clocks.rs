@@ -12,10 +12,11 @@ use social_server::config::Role;
 use tokio::task::JoinHandle;
 use tonic::Code;
 
-use crate::check::Found;
-use crate::faults::{AFTER, BEFORE, CALM, conclude, works_alone};
-use crate::load::Working;
-use crate::site::{Site, eventually, is_serving};
+use crate::Site;
+use crate::check::{Found, conclude};
+use crate::faults::works_alone;
+use crate::load::{AFTER, BEFORE, CALM, Working};
+use crate::site::{eventually, is_serving};
 use crate::support::{Line, Person, assert_refused, request_id};
 
 /// By how much a clock is wrong.

@@ -13,8 +13,9 @@ use social_proto::v1;
 use social_server::config::Role;
 use social_server::{Config, Server};
 
+use crate::Site;
 use crate::check::Found;
-use crate::site::{Site, eventually};
+use crate::site::eventually;
 use crate::support::wire::PACKAGE;
 use crate::support::{Line, Person, Process, request_id};
 

@@ -2,16 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::check::{self, Checked};
-use crate::load::{Load, Totals, Working};
-use crate::site::{Afterwards, Site, eventually, goes_or_ended};
+use crate::Site;
+use crate::check::conclude;
+use crate::load::{AFTER, BEFORE, BRISK, CALM, Load, Working};
+use crate::site::{Afterwards, eventually, goes_or_ended};
 
-/// Acknowledgements before the fault, and after everything is there again.
-pub(crate) const BEFORE: u64 = 80;
-pub(crate) const AFTER: u64 = 40;
-/// Between two operations of a client, where the fault is short and where it is long.
-const BRISK: Duration = Duration::from_millis(20);
-pub(crate) const CALM: Duration = Duration::from_millis(250);
 /// How long Redis stands still.
 const FROZEN: Duration = Duration::from_secs(10);
 /// How long a worker stands still: longer than the 10 s of its lease.
@@ -23,39 +18,6 @@ const COUNTS: Duration = Duration::from_secs(30);
 const KILLS: usize = 6;
 /// How long after a kill such a call is answered.
 const REPEATED: Duration = Duration::from_secs(3);
-
-/// Prints what a fault did, and asserts that it did no harm. `back` is when everything was there again; bounds count from the last
-/// acknowledgement, which came later.
-pub(crate) async fn conclude(site: &Site, fault: &str, load: &Load, back: Instant, note: &str) -> Checked {
-    let ended = Instant::now();
-    let checked = check::everything(&site.crowd, load, ended).await;
-    let healed = ended.duration_since(back) + checked.counts_after;
-    let Totals {
-        operations,
-        acked,
-        repeats,
-        caught,
-    } = load.totals();
-    let Checked {
-        found,
-        homes_after,
-        counts_after,
-        pretended,
-    } = &checked;
-    println!(
-        "{fault}: operations {operations}, acked {acked}, lost {}, doubled {}, healed in {:.1} s (after the last ack: homes {:.1} s, counts \
-         {:.1} s; repeated calls {repeats}, posts among them that were written {caught}; wrong counts called exact {pretended}{note})",
-        found.lost,
-        found.doubled,
-        healed.as_secs_f64(),
-        homes_after.as_secs_f64(),
-        counts_after.as_secs_f64(),
-    );
-    assert_eq!((found.lost, found.doubled), (0, 0), "lost and doubled");
-    assert_eq!(acked, operations, "every call was answered");
-    site.settled().await;
-    checked
-}
 
 /// As [`conclude`], within the bounds for a Redis that came back.
 async fn conclude_in_time(site: &Site, fault: &str, load: &Load, back: Instant) {

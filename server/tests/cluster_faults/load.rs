@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use prost::Message;
 use social_core::PostId;
@@ -14,6 +14,12 @@ use crate::crowd::{Answered, CLIENTS, Crowd, STARS};
 use crate::site::PATIENCE;
 use crate::support::request_id;
 
+/// Acknowledgements before a fault, and after everything is there again.
+pub(crate) const BEFORE: u64 = 80;
+pub(crate) const AFTER: u64 = 40;
+/// Between two operations of a client, where the fault is short and where it is long.
+pub(crate) const BRISK: Duration = Duration::from_millis(20);
+pub(crate) const CALM: Duration = Duration::from_millis(250);
 /// What each client does at least.
 const OPERATIONS: usize = 38;
 
@@ -37,6 +43,7 @@ pub(crate) struct Load {
     caught: AtomicU64,
     /// How far the id of a post was before its call and behind its answer at most, in milliseconds.
     off: [AtomicU64; 2],
+    slowest: Mutex<Duration>,
     posts: Mutex<Vec<Posted>>,
     likes: Mutex<HashMap<(usize, String), bool>>,
 }
@@ -48,6 +55,8 @@ pub(crate) struct Totals {
     pub(crate) acked: u64,
     pub(crate) repeats: u64,
     pub(crate) caught: u64,
+    /// The longest that a client waited for an answer, repetitions included.
+    pub(crate) slowest: Duration,
 }
 
 /// A load under way.
@@ -68,6 +77,7 @@ impl Working {
             repeats: AtomicU64::new(0),
             caught: AtomicU64::new(0),
             off: Default::default(),
+            slowest: Mutex::default(),
             posts: Mutex::default(),
             likes: Mutex::default(),
         });
@@ -125,6 +135,7 @@ impl Load {
             acked: read(&self.acked),
             repeats: read(&self.repeats),
             caught: read(&self.caught),
+            slowest: *self.slowest.lock().unwrap(),
         }
     }
 
@@ -164,8 +175,12 @@ impl Load {
     }
 
     async fn call<A: Message + Default>(&self, client: usize, method: &str, message: &impl Message) -> Answered<A> {
+        let began = Instant::now();
         let answered = self.crowd.call(client, method, message).await;
         self.repeats.fetch_add(answered.repeats, Ordering::Relaxed);
+        let mut slowest = self.slowest.lock().unwrap();
+        *slowest = slowest.max(began.elapsed());
+        drop(slowest);
         answered
     }
 
@@ -183,6 +198,8 @@ impl Load {
         self.note_off(&post.id, called_at);
         if let Some(repeated_at) = answered.repeated_at {
             self.note_repeated(&post.id, repeated_at);
+            let again: Answered<v1::CreatePostResponse> = self.call(client, "PostService/CreatePost", &request).await;
+            assert_eq!(again.answer.post.unwrap().id, post.id, "a request is of one post");
         }
         self.crowd.posted.lock().unwrap()[client] += 1;
         self.posts.lock().unwrap().push(Posted {

@@ -1,6 +1,8 @@
-//! Faults under load: Redis, a worker or an api process fails, or a clock is wrong, while clients write. Whatever was acknowledged is there afterwards, once.
+//! Faults under load: Redis, a worker, an api process or the way to the CQL store fails, or a clock is wrong, while clients write. Whatever was
+//! acknowledged is there afterwards, once.
 //!
-//! Needs a CQL store: `cargo xtask test cluster` starts it, tells where it is, and runs this. The Redis is this test's own, since it is killed.
+//! Needs a CQL store of one node: `cargo xtask test cluster` starts it, tells where it is, and runs this. The Redis is this test's own, since it
+//! is killed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 #[allow(dead_code, reason = "another test uses the rest")]
@@ -9,29 +11,31 @@ mod platform;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
 mod check;
 mod clocks;
 mod crowd;
 mod fan_out;
 mod faults;
 mod load;
+mod proxy;
 mod site;
-
-use std::sync::Arc;
+mod trials;
 
 use futures::FutureExt as _;
-use futures::future::LocalBoxFuture;
-use libtest_mimic::{Arguments, Trial};
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Mutex;
 
-use site::Site;
+use proxy::Proxy;
+use trials::Fault;
 
-/// A fault: it returns where everything was as it has to be, and panics where not.
-type Fault = for<'a> fn(&'a mut Site) -> LocalBoxFuture<'a, ()>;
+/// Processes that reach their store by a way which can harm its answers.
+pub(crate) type Site = site::Site<Proxy>;
 
 /// In this order: what kills a worker comes last, since its shards wait until its lease has ended.
-const FAULTS: [(&str, Fault); 10] = [
+const FAULTS: [(&str, Fault<Proxy>); 14] = [
+    ("answers_lost", |site| answers::lost(site).boxed_local()),
+    ("answers_late", |site| answers::late(site).boxed_local()),
+    ("answers_cut", |site| answers::cut(site).boxed_local()),
+    ("requests_late", |site| answers::requests_late(site).boxed_local()),
     ("redis_flushed", |site| faults::redis_flushed(site).boxed_local()),
     ("redis_killed", |site| faults::redis_killed(site).boxed_local()),
     ("redis_frozen", |site| faults::redis_frozen(site).boxed_local()),
@@ -55,42 +59,5 @@ const FAULTS: [(&str, Fault); 10] = [
 ];
 
 fn main() {
-    let mut arguments = Arguments::from_args();
-    // They share one platform, which each harms.
-    arguments.test_threads = Some(1);
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let runtime = Arc::new(runtime);
-    let site = Arc::new(Mutex::new(None));
-    let trials = FAULTS.map(|(name, fault)| {
-        let (runtime, site) = (Arc::clone(&runtime), Arc::clone(&site));
-        Trial::test(name, move || {
-            runtime.block_on(suffer(&site, fault));
-            Ok(())
-        })
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.into());
-    end(runtime, &site);
-    conclusion.exit();
-}
-
-async fn suffer(site: &Mutex<Option<Site>>, fault: Fault) {
-    let mut site = site.lock().await;
-    if site.is_none() {
-        *site = Some(Site::open().await);
-    }
-    let site = site.as_mut().unwrap();
-    site.mend().await;
-    fault(site).await;
-}
-
-/// Ends all processes: an exit drops nothing.
-fn end(runtime: Arc<Runtime>, site: &Mutex<Option<Site>>) {
-    drop(runtime.block_on(site.lock()).take());
-    if let Some(runtime) = Arc::into_inner(runtime) {
-        runtime.shutdown_background();
-    }
+    trials::run(&FAULTS);
 }

@@ -1,4 +1,4 @@
-//! The platform under test: two api and two worker processes over the CQL store and a Redis of its own.
+//! The platform under test: two api and two worker processes over a CQL store and a Redis of its own.
 
 use std::net::TcpStream;
 use std::process::Command;
@@ -83,21 +83,30 @@ impl Crew {
     }
 }
 
+/// What the processes take for the CQL store.
+pub(crate) trait Store: Sized {
+    /// It, and a platform on it whose keyspace is made.
+    async fn open(redis: String) -> (Self, Platform);
+
+    /// Brings back what a fault took away.
+    fn mend(&mut self);
+}
+
 /// Everything under test.
-pub(crate) struct Site {
+pub(crate) struct Site<S> {
     // In this order they end.
     pub(crate) apis: Crew,
     pub(crate) workers: Crew,
     pub(crate) crowd: Arc<Crowd>,
     pub(crate) platform: Platform,
     redis: Redis,
+    pub(crate) store: S,
 }
 
-impl Site {
+impl<S: Store> Site<S> {
     pub(crate) async fn open() -> Self {
         let redis = Redis::start(&Options::default()).unwrap();
-        let mut platform = Platform::migrated();
-        platform.redis = redis.url().to_owned();
+        let (store, platform) = S::open(redis.url().to_owned()).await;
         let mut apis = Crew::new(["api-1", "api-2"], Role::Api);
         let mut workers = Crew::new(["worker-1", "worker-2"], Role::Worker);
         apis.complete(&platform).await;
@@ -110,11 +119,13 @@ impl Site {
             crowd,
             platform,
             redis,
+            store,
         }
     }
 
     /// Brings back what a fault before took away, also one that ended early.
     pub(crate) async fn mend(&mut self) {
+        self.store.mend();
         if self.redis_server().thaw().is_err() {
             self.redis_node().start().unwrap();
         }
