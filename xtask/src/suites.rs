@@ -29,6 +29,7 @@ const CLUSTER: &[(&str, &str, Option<&str>)] = &[
     ("social-store", "waves", None),
     ("social-server", "cluster", None),
     ("social-server", "cluster_faults", None),
+    ("social-server", "cql_faults", None),
 ];
 
 /// The part that an integration test belongs to.

@@ -112,7 +112,7 @@ impl Software {
             }
         }
         command
-            .arg(if seat.nodes() == 1 { "-Xmx1g" } else { "-Xmx512m" })
+            .args(memory(seat.nodes()))
             .arg("-Djdk.attach.allowAttachSelf=true")
             .args(["-cp", &class_path.join(":")])
             .arg(format!("-Dcassandra.config=file:{}", configuration.display()))
@@ -129,6 +129,14 @@ impl Software {
             .arg("org.apache.cassandra.service.CassandraDaemon")
             .current_dir(seat.folder);
         Ok(command)
+    }
+}
+
+/// Nodes of a ring share the machine: they are to be small and soon there, not quick in the long run.
+fn memory(nodes: usize) -> &'static [&'static str] {
+    match nodes {
+        1 => &["-Xmx1g"],
+        _ => &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
     }
 }
 
