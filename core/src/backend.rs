@@ -16,7 +16,7 @@ pub use derived::{
 pub use operator::{Backup, BackupPiece, OperatorStore};
 pub use store::{
     AccountStore, ArchiveStore, CommentStore, EventStore, ExportStart, Exported, GraphStore, Horizon, ImportStore,
-    LikeStore, PostStore, StorageStats, Store, TableStats,
+    LikeStore, PostStore, RowCount, StorageStats, Store, TableStats,
 };
 
 use crate::clock::Clock;

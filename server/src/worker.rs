@@ -32,7 +32,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_LAST: Duration = Duration::from_secs(5);
 
 /// Drives events with `workers` tasks until the drain begins: each finishes its step, and no other is begun. What is not done then is
-/// pending in the store. No step is begun either while the process is not fit to serve.
+/// given back, so that another process takes it up at once. No step is begun either while the process is not fit to serve.
 pub(crate) async fn run(backend: Backend, workers: usize, fitness: watch::Receiver<bool>, drain: Drain) {
     let desk = Arc::new(Desk {
         backend,
@@ -56,6 +56,8 @@ pub(crate) async fn run(backend: Backend, workers: usize, fitness: watch::Receiv
             return;
         }
     }
+    let unfinished: Vec<EventId> = desk.held.lock().iter().copied().collect();
+    desk.backend.signals.leave(&unfinished).await;
 }
 
 /// What the worker tasks share.
@@ -191,18 +193,20 @@ async fn take_hints(desk: Arc<Desk>) {
     }
 }
 
-/// Looks through everything that is pending, at the start and each [`limits::EVENT_STALE`].
+/// Looks through everything that is pending, at the start, each [`limits::EVENT_STALE`], and at once where hints were lost.
 async fn sweep(desk: Arc<Desk>) {
     let mut tick = interval(limits::EVENT_STALE);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
+        let idle = tokio::select! {
+            _ = tick.tick() => limits::EVENT_STALE,
+            // Nobody is handed what is open by any other way.
+            () = desk.backend.signals.lost() => Duration::ZERO,
             () = desk.drain.begun() => return,
-        }
+        };
         let sweep = async {
             desk.is_fit().await;
-            sweep_once(&desk).await
+            sweep_once(&desk, idle).await
         };
         let swept = tokio::select! {
             swept = sweep => swept,
@@ -215,12 +219,12 @@ async fn sweep(desk: Arc<Desk>) {
 }
 
 /// Goes through everything that is pending, as fast as there is room for it.
-async fn sweep_once(desk: &Desk) -> Result<()> {
+async fn sweep_once(desk: &Desk, idle: Duration) -> Result<()> {
     let mut after = None;
     loop {
         // No more than can be taken in hand, so that nothing is read and left.
         let limit = desk.has_room().await.min(SWEEP_PAGE);
-        let page = desk.backend.store.stalled_events(after, limit).await?;
+        let page = desk.backend.store.stalled_events(after, limit, idle).await?;
         let mut is_last = page.len() < limit;
         for event in page {
             let id = event.id;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -11,9 +12,9 @@ use social_core::admin::{Cluster, OutboxCounts, PendingEvent};
 use social_core::archive::{self, Batch, Part, Restored};
 use social_core::auth::{Account, NewSession, OpenedSession, PasswordHash, RefreshHash, Rotation, Session};
 use social_core::backend::{
-    AccountStore, Append, ArchiveStore, Backend, Backup, CommentStore, EventStore, ExportStart, Exported, Filled,
-    GraphStore, Horizon, ImportStore, LikeStore, OperatorStore, Position, PostStore, Since, StorageStats, Store,
-    TimelineSlice, Timelines,
+    AccountStore, Append, ArchiveStore, Backend, Backup, Channel, CommentStore, EventStore, ExportStart, Exported,
+    Filled, GraphStore, Horizon, ImportStore, LikeStore, Listener, OperatorStore, Position, PostStore, Signals, Since,
+    StorageStats, Store, TimelineSlice, Timelines, WakeKind,
 };
 use social_core::comments::{Comment, CommentDraft};
 use social_core::fanout::{Event, Policy, Progress};
@@ -27,17 +28,21 @@ use social_core::text::Facet;
 use social_core::timeline::Marker;
 use social_core::users::{Handle, NewUser, ProfileEdit, User};
 use social_core::{CommentId, Error, EventId, PostId, Result, SessionId, UserId};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// Which calls fail, decided anew for each call; the same seed and the same calls give the same failures.
 pub struct Plan {
     state: Mutex<PlanState>,
+    lost: Notify,
 }
 
 struct PlanState {
     rng: ChaCha8Rng,
     rate: f64,
     poisoned: HashSet<PostId>,
+    loses_offers: bool,
+    given_back: Vec<EventId>,
 }
 
 impl Plan {
@@ -47,9 +52,12 @@ impl Plan {
             rng: ChaCha8Rng::seed_from_u64(seed),
             rate: 0.0,
             poisoned: HashSet::new(),
+            loses_offers: false,
+            given_back: Vec::new(),
         };
         Self {
             state: Mutex::new(state),
+            lost: Notify::new(),
         }
     }
 
@@ -67,6 +75,21 @@ impl Plan {
     /// The post is sound again.
     pub fn heal(&self, post: PostId) {
         self.state.lock().poisoned.remove(&post);
+    }
+
+    /// From now on offers of events reach no worker.
+    pub fn lose_offers(&self) {
+        self.state.lock().loses_offers = true;
+    }
+
+    /// It is noticed that offers were lost.
+    pub fn notice_loss(&self) {
+        self.lost.notify_one();
+    }
+
+    /// What a worker gave back at its end.
+    pub fn given_back(&self) -> Vec<EventId> {
+        self.state.lock().given_back.clone()
     }
 
     fn strike(&self) -> Result<()> {
@@ -89,9 +112,14 @@ impl Plan {
     }
 }
 
-/// The backend with a store and timelines that fail by the plan. Counters and signals are left as they are.
+/// The backend with a store, timelines and signals that fail by the plan. Counters are left as they are.
 pub fn wrap(backend: Backend, plan: &Arc<Plan>) -> Backend {
-    let Backend { store, timelines, .. } = backend;
+    let Backend {
+        store,
+        timelines,
+        signals,
+        ..
+    } = backend;
     Backend {
         store: Arc::new(FaultyStore {
             inner: store,
@@ -99,6 +127,10 @@ pub fn wrap(backend: Backend, plan: &Arc<Plan>) -> Backend {
         }),
         timelines: Arc::new(FaultyTimelines {
             inner: timelines,
+            plan: Arc::clone(plan),
+        }),
+        signals: Arc::new(FaultySignals {
+            inner: signals,
             plan: Arc::clone(plan),
         }),
         ..backend
@@ -113,6 +145,48 @@ struct FaultyStore {
 struct FaultyTimelines {
     inner: Arc<dyn Timelines>,
     plan: Arc<Plan>,
+}
+
+struct FaultySignals {
+    inner: Arc<dyn Signals>,
+    plan: Arc<Plan>,
+}
+
+#[async_trait]
+impl Signals for FaultySignals {
+    fn offer(&self, event: EventId) {
+        if !self.plan.state.lock().loses_offers {
+            self.inner.offer(event);
+        }
+    }
+
+    async fn next_work(&self) -> EventId {
+        self.inner.next_work().await
+    }
+
+    async fn lost(&self) {
+        tokio::select! {
+            () = self.plan.lost.notified() => {}
+            () = self.inner.lost() => {}
+        }
+    }
+
+    async fn leave(&self, unfinished: &[EventId]) {
+        self.plan.state.lock().given_back.extend(unfinished);
+        self.inner.leave(unfinished).await;
+    }
+
+    fn wake(&self, channel: Channel, kind: WakeKind) {
+        self.inner.wake(channel, kind);
+    }
+
+    fn wake_homes(&self, viewers: &[UserId], post: PostId) {
+        self.inner.wake_homes(viewers, post);
+    }
+
+    fn listen(&self) -> Box<dyn Listener> {
+        self.inner.listen()
+    }
 }
 
 macro_rules! faulty {
@@ -193,6 +267,7 @@ faulty!(FaultyStore: GraphStore {
 
 faulty!(FaultyStore: EventStore {
     pending_events(after: Option<EventId>, limit: usize) -> Vec<Event>;
+    stalled_events(after: Option<EventId>, limit: usize, idle: Duration) -> Vec<Event>;
     event(id: EventId) -> Option<Event>;
     record_progress(id: EventId, progress: Progress) -> ();
     finish(id: EventId, progress: Progress) -> ();

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use social_core::backend::Backend;
+use social_core::backend::{Backend, RowCount};
 use social_core::posts::{PostDraft, Visibility};
 use social_core::request::RequestKey;
 use social_core::users::NewUser;
@@ -206,7 +206,7 @@ async fn operators_see_what_is_stored() {
         stats
             .tables
             .iter()
-            .any(|table| table.name == "posts" && table.rows == 1),
+            .any(|table| table.name == "posts" && table.rows == RowCount::About(1)),
         "{stats:?}"
     );
 }

@@ -27,6 +27,7 @@ const CLUSTER: &[(&str, &str, Option<&str>)] = &[
     ("xtask", "services", None),
     (CONFORMANCE.0, CONFORMANCE.1, Some("cluster::")),
     ("social-store", "waves", None),
+    ("social-store", "invariants", None),
     ("social-server", "cluster", None),
     ("social-server", "cluster_faults", None),
     ("social-server", "cql_faults", None),

@@ -169,13 +169,13 @@ const QUEUE_TABLE: &str = "pending";
 
 fn table_line(stats: &v1::GetStorageStatsResponse, table: &v1::TableStats) -> String {
     // An estimate counts what was deleted a moment ago. What is in the queue is known exactly, and told above.
-    let (rows, exact) = if table.name == QUEUE_TABLE {
-        (stats.pending_events, true)
-    } else {
-        (table.rows, table.exact)
+    let rows = match (table.name.as_str(), table.exact, table.unknown) {
+        (QUEUE_TABLE, ..) => text::number(stats.pending_events),
+        // Too many to be counted for this, and the store has not estimated them yet.
+        (_, _, true) => "unknown".to_owned(),
+        (_, true, _) => text::number(table.rows),
+        (_, false, _) => format!("about {}", text::number(table.rows)),
     };
-    let about = if exact { "" } else { "about " };
-    let rows = format!("{about}{}", text::number(rows));
     let line = format!("{:20} {rows:>16} rows", text::line(&table.name));
     // A backend that accounts for none of its tables gets no column of dashes.
     if stats.tables.iter().all(|table| table.disk_bytes == 0) {
@@ -300,10 +300,11 @@ mod tests {
             rows,
             exact: false,
             disk_bytes,
+            unknown: name == "likes",
         };
         let stats = v1::GetStorageStatsResponse {
             backend: "embedded".to_owned(),
-            tables: vec![table("pending", 6, 0), table("posts", 7, 2048)],
+            tables: vec![table("likes", 0, 0), table("pending", 6, 0), table("posts", 7, 2048)],
             ..Default::default()
         };
         let text = text_of(stats.card(Now::now()));
@@ -322,6 +323,7 @@ mod tests {
             line("posts").contains("about 7 rows") && line("posts").ends_with("2.0 KiB"),
             "{text}"
         );
+        assert!(line("likes").contains("  unknown rows"), "{text}");
         assert!(!text.contains("0 B"), "{text}");
     }
 

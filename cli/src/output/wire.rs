@@ -86,7 +86,7 @@ wire! {
     GetStorageStatsResponse {
         backend, disk_bytes, tables: many, timeline_rings, timeline_entries, pending_events, oldest_pending_age_ms, resident_memory_bytes,
     }
-    TableStats { name, rows, exact, disk_bytes }
+    TableStats { name, rows, exact, disk_bytes, unknown }
     ImportProgress {
         import_id, kind: named, imported, rejected, rejections: many, next_offset, create_time: time, update_time: time,
     }

@@ -205,6 +205,16 @@ pub trait Signals: Send + Sync {
     /// The next event offered to this worker. Cancel-safe.
     async fn next_work(&self) -> EventId;
 
+    /// Waits until offers were lost: pending events are to be looked for at once. Once for any number of losses, for one waiter. Never where
+    /// none are lost. Cancel-safe.
+    async fn lost(&self) {
+        std::future::pending::<()>().await;
+    }
+
+    /// Takes no more work, and gives back what was handed out here and is not done, and `unfinished`: others are handed it at once. Where
+    /// nobody else works there is nothing to be done. Takes some seconds at the most.
+    async fn leave(&self, _unfinished: &[EventId]) {}
+
     /// Wakes whoever waits on the channel; costs next to nothing where nobody does.
     fn wake(&self, channel: Channel, kind: WakeKind);
 

@@ -13,6 +13,7 @@
 //! - **Time.** Stores take the time from their clock; ids that they mint ascend in commit order on one node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -286,8 +287,9 @@ pub trait EventStore: Send + Sync {
     async fn pending_events(&self, after: Option<EventId>, limit: usize) -> Result<Vec<Event>>;
 
     /// Pending events behind `after`, ascending, that are this process's to take up: where several share the work, those of its part that nobody
-    /// has brought further for [`limits::EVENT_STALE`](crate::limits::EVENT_STALE). Without `after` the store is looked through anew.
-    async fn stalled_events(&self, after: Option<EventId>, limit: usize) -> Result<Vec<Event>> {
+    /// has brought further for `idle`, a multiple of [`limits::EVENT_STALE`](crate::limits::EVENT_STALE), or zero: then all that are open, however young.
+    /// Without `after` the store is looked through anew.
+    async fn stalled_events(&self, after: Option<EventId>, limit: usize, _idle: Duration) -> Result<Vec<Event>> {
         self.pending_events(after, limit).await
     }
 
@@ -399,11 +401,20 @@ pub struct TableStats {
     /// The table's name.
     pub name: &'static str,
     /// Rows.
-    pub rows: u64,
-    /// Whether `rows` is exact, or an estimate.
-    pub exact: bool,
+    pub rows: RowCount,
     /// Bytes on disk, perhaps estimated.
     pub disk_bytes: u64,
+}
+
+/// How many rows a table has, as far as its store knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowCount {
+    /// They were counted.
+    Exact(u64),
+    /// The store's estimate.
+    About(u64),
+    /// More than are counted for this, and the store has no estimate yet.
+    Unknown,
 }
 
 /// What a store holds.

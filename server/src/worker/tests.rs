@@ -234,3 +234,47 @@ async fn what_would_repeat_ends_as_a_dead_letter_and_can_be_replayed() {
     assert_eq!(running.ended(replayed.id).await.state, State::Done);
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_lost_hints_would_have_told_is_driven_at_once() {
+    let running = Running::start(1);
+    let ada = running.user("ada").await;
+    let first = running.post(ada).await;
+    running.ended(first).await;
+    running.plan.lose_offers();
+    // Right behind a sweep, so that the next one is far.
+    sleep(limits::EVENT_STALE + Duration::from_millis(100)).await;
+    let started = Instant::now();
+    let unheard = running.post(ada).await;
+    running.plan.notice_loss();
+    running.ended(unheard).await;
+    assert!(started.elapsed() < limits::EVENT_STALE / 4, "{:?}", started.elapsed());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_unfinished_at_the_end_is_given_back() {
+    let running = Running::start(1);
+    let ada = running.user("ada").await;
+    let finished = running.post(ada).await;
+    running.ended(finished).await;
+    let post = silent_post(&running.backend, ada).await;
+    running.plan.poison(post);
+    running.backend.signals.offer(post.into());
+    // It failed once, and is waited out.
+    while running
+        .backend
+        .store
+        .event(post.into())
+        .await
+        .unwrap()
+        .unwrap()
+        .attempts
+        == 0
+    {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let plan = Arc::clone(&running.plan);
+    running.stop().await;
+    assert_eq!(plan.given_back(), [EventId::from(post)]);
+}

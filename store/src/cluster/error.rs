@@ -72,6 +72,17 @@ pub enum Error {
         /// By how much it is ahead.
         apart_ms: i64,
     },
+    /// Other processes go by other figures.
+    #[error(
+        "the processes that run go by other times ({theirs}) than this one ({ours}): stop all of them before you start this one; one that was killed \
+         counts for 15 s"
+    )]
+    Disagree {
+        /// The figures of the others.
+        theirs: String,
+        /// Those of this process.
+        ours: String,
+    },
     /// Redis cannot be used as it is configured.
     #[error("redis: {0}")]
     Redis(String),

@@ -132,11 +132,11 @@ impl EventStore for Truth {
         Ok(pending)
     }
 
-    async fn stalled_events(&self, after: Option<EventId>, limit: usize) -> Result<Vec<Event>> {
+    async fn stalled_events(&self, after: Option<EventId>, limit: usize, idle: Duration) -> Result<Vec<Event>> {
         if after.is_none() {
             self.sweep().await;
         }
-        self.stalled(after.map_or(0, |after| after.0), limit).await
+        self.stalled(after.map_or(0, |after| after.0), limit, idle).await
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>> {

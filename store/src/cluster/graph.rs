@@ -20,12 +20,12 @@ use social_core::request::TraceContext;
 use social_core::{Error, EventId, Reason, Result, UserId, limits};
 
 pub(super) use apply::{EdgeChanges, EdgeSet};
-pub(super) use lately::{Lately, Made};
+pub(super) use lately::{Lately, Made, Noted};
 pub(super) use rows::{Buckets, EdgeRow, Ends, Kind};
 
 use super::change::{Change, Verdict};
 use super::db::Db;
-use super::lists::{Entry, List, spread};
+use super::lists::{BUCKET_ENTRIES, Entry, List, spread};
 use super::redis::UserDelta;
 use super::truth::{Intent, Ticket, Truth};
 use bounds::Bounds;
@@ -180,9 +180,12 @@ impl Truth {
         self.graph.rows.edge(&self.db, ends).await
     }
 
-    /// How many follow an author: what this process did is in it, what others did within some seconds may not be.
-    pub(super) async fn follower_count(&self, author: UserId) -> Result<u64> {
-        let count = self.lists.count(&self.db, List::FanOut, author.0);
+    /// How many follow an author, or some number from `enough` up: what this process did is in it, what others did within some seconds may not
+    /// be. Of a million followers only as many are counted as it takes to know.
+    pub(super) async fn follower_count(&self, author: UserId, enough: u64) -> Result<u64> {
+        // With room for those who leave while the count is gone by.
+        let enough = enough.saturating_add(BUCKET_ENTRIES as u64);
+        let count = self.lists.count_to(&self.db, List::FanOut, author.0, enough);
         self.graph.followers.get(author, count).await
     }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use social_core::id::{IdSource, floor_at};
 use social_core::{Clock, Error, Result, Time};
 
+use super::moment::Moment;
 use super::nodes::{Lease, Process};
 
 /// Mints ids on a leased node number, and timestamps for writes.
@@ -77,7 +78,7 @@ impl Ids {
         let id = {
             let mut source = self.source.lock();
             let id = source.ids.mint(self.clock.now());
-            source.in_flight.insert(id, Instant::now());
+            source.in_flight.insert(id, Moment::now());
             id
         };
         self.reserve(id).await?;
@@ -137,7 +138,7 @@ impl Ids {
 struct Source {
     ids: IdSource,
     /// Ids of events that are being filed, and since when.
-    in_flight: BTreeMap<u64, Instant>,
+    in_flight: BTreeMap<u64, Moment>,
 }
 
 impl Source {

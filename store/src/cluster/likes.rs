@@ -15,7 +15,7 @@ use social_core::{PostId, Result, UserId};
 
 use super::change::{Act, Change, Verdict};
 use super::db::{Db, statements};
-use super::graph::Made;
+use super::graph::{Made, Noted};
 use super::lists::{Entry, List, Place, spread};
 use super::redis::PostDelta;
 use super::truth::{Intent, Ticket, Truth};
@@ -226,7 +226,9 @@ impl Truth {
         tokio::try_join!(
             self.lists.put(&self.db, of_post, entry(user.0), active, stamp),
             self.lists.put(&self.db, of_user, entry(post.0), active, stamp),
-            self.graph.lately.note(&self.db, row.made(), since, active, stamp),
+            self.graph
+                .lately
+                .note(&self.db, row.made(), Noted { since, stamp }, active, self.now()),
         )?;
         Ok(())
     }
@@ -240,11 +242,11 @@ impl Truth {
         if row.active && !is_named(row.since) {
             self.drop_stray_like(row, stamp, newest).await?;
         }
-        for since in entries
+        for noted in entries
             .into_iter()
-            .filter(|since| *since != row.since && !is_named(*since))
+            .filter(|noted| noted.since != row.since && !is_named(noted.since))
         {
-            if let Some(filed) = self.outbox.find(&self.db, since).await?
+            if let Some(filed) = self.outbox.find(&self.db, noted.since).await?
                 && let Change::Like(stray) = &filed.filing.change
             {
                 self.drop_stray_like(stray, filed.filing.stamp, newest).await?;
@@ -258,7 +260,8 @@ impl Truth {
         if stamp > newest {
             return Ok(());
         }
-        let stamp = self.ids.stamp_after(newest);
+        // The same whenever it is done. Nothing else is ever written under the entry's key but its end.
+        let stamp = stamp + 1;
         let ended = LikeRow {
             active: false,
             ..*stray

@@ -1,31 +1,31 @@
-//! Ordered lists of any length: followers of an author, likes of a post, posts of a user.
+//! Lists of any length: followers, posts, likes, comments.
 //!
-//! A list is spread over buckets by a hash of the entry's key, so that no partition grows without bound. The number of buckets doubles when a bucket is
-//! full. An entry stays in the bucket that it was first put into, and whoever changes it knows that bucket from the row of truth beside it. A
-//! page reads each bucket and merges by key.
+//! Entries are ordered by a key (an id) and spread over buckets by it, so that no partition grows without bound; see [`layout`]. An entry stays in the
+//! bucket that it was first put into, and whoever changes it knows that bucket from the row of truth beside it. A page reads some rows of each
+//! bucket, and more of those whose rows reach into it.
 
-use std::cmp::Reverse;
+mod layout;
+mod page;
+
 use std::time::{Duration, Instant};
 
-use futures::future::try_join_all;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use quick_cache::sync::Cache;
 use social_core::Result;
-use social_core::page::{Order, Range};
+use social_core::page::Range;
+
+pub(super) use layout::{BUCKET_ENTRIES, spread};
 
 use super::db::{Db, statements};
+use layout::{Layout, is_looked_at};
+use page::Part;
 
-/// Entries of a bucket beyond which new entries are spread over twice as many.
-pub(super) const BUCKET_ENTRIES: i64 = 10_000;
-/// A full bucket is looked for once in so many insertions.
-const LOOK_EVERY: u64 = 64;
-/// Entries that one read asks for at least.
-const READ_MIN: usize = 256;
-/// Buckets of one list at the most: enough for 40 million entries.
-const BUCKETS_MAX: i32 = 4_096;
 /// How long a process goes by the number of buckets that it knows. An older number only makes a bucket somewhat larger.
 const KNOWN_FOR: Duration = Duration::from_secs(5);
 /// Lists whose number of buckets a process remembers.
 const KNOWN: usize = 100_000;
+/// Buckets that are asked at the same time.
+const AT_ONCE: usize = 64;
 
 /// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,6 +84,7 @@ statements!(Statements {
     put: Write "INSERT INTO lists (list, owner, bucket, key, member, active) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
     newest: Read "SELECT key, member, active FROM lists WHERE list = ? AND owner = ? AND bucket = ? AND key >= ? AND key <= ? ORDER BY key DESC LIMIT ?",
     oldest: Read "SELECT key, member, active FROM lists WHERE list = ? AND owner = ? AND bucket = ? AND key >= ? AND key <= ? ORDER BY key ASC LIMIT ?",
+    entry: Read "SELECT member, active FROM lists WHERE list = ? AND owner = ? AND bucket = ? AND key = ?",
     count: Read "SELECT COUNT(*) FROM lists WHERE list = ? AND owner = ? AND bucket = ?",
     count_active: Read "SELECT COUNT(*) FROM lists WHERE list = ? AND owner = ? AND bucket = ? AND active = true ALLOW FILTERING",
 });
@@ -91,7 +92,7 @@ statements!(Statements {
 /// All lists.
 pub(super) struct Lists {
     statements: Statements,
-    known: Cache<(List, u64), (i32, Instant)>,
+    known: Cache<(List, u64), (Layout, Instant)>,
 }
 
 impl Lists {
@@ -104,15 +105,12 @@ impl Lists {
 
     /// Where a new entry goes.
     pub(super) async fn place(&self, db: &Db, list: List, owner: u64, key: u64) -> Result<Place> {
-        let buckets = match self.known.get(&(list, owner)) {
-            Some((buckets, at)) if at.elapsed() < KNOWN_FOR => buckets,
-            _ => self.buckets(db, list, owner).await?,
+        let layout = match self.known.get(&(list, owner)) {
+            Some((layout, at)) if at.elapsed() < KNOWN_FOR => layout,
+            _ => self.layout(db, list, owner).await?,
         };
-        Ok(Place {
-            list,
-            owner,
-            bucket: (spread(key) % buckets as u64) as i32,
-        })
+        let bucket = layout.bucket(key);
+        Ok(Place { list, owner, bucket })
     }
 
     /// Sets an entry as of `stamp`: the newest stamp wins.
@@ -121,7 +119,7 @@ impl Lists {
         let (key, member) = (entry.key as i64, entry.member as i64);
         let values = (list as i8, owner as i64, bucket, key, member, active, stamp);
         db.run(&self.statements.put, values).await?;
-        if active && spread(entry.key ^ owner).is_multiple_of(LOOK_EVERY) {
+        if active && is_looked_at(entry.key, owner) {
             // The entry is there; a bucket that is not looked at now is looked at later.
             if let Err(error) = self.grow_if_full(db, place).await {
                 tracing::debug!(?error, "a list could not be looked at");
@@ -132,15 +130,9 @@ impl Lists {
 
     /// Active entries of a range, in its order.
     pub(super) async fn range(&self, db: &Db, list: List, owner: u64, range: &Range) -> Result<Vec<Entry>> {
-        let buckets = self.buckets(db, list, owner).await?;
-        let parts = (0..buckets).map(|bucket| self.part(db, Place { list, owner, bucket }, *range));
-        let mut entries = try_join_all(parts).await?.concat();
-        match range.order {
-            Order::NewestFirst => entries.sort_unstable_by_key(|entry| Reverse(entry.key)),
-            Order::OldestFirst => entries.sort_unstable_by_key(|entry| entry.key),
-        }
-        entries.truncate(range.limit);
-        Ok(entries)
+        let buckets = self.layout(db, list, owner).await?.buckets();
+        let parts = (0..buckets).map(|bucket| Part::new(Place { list, owner, bucket }, *range));
+        page::read(self, db, parts.collect(), range).await
     }
 
     /// The next `limit` active entries behind a bucket and key, bucket by bucket: an order in which an entry never moves back.
@@ -152,12 +144,13 @@ impl Lists {
         after: Option<(i32, u64)>,
         limit: usize,
     ) -> Result<Vec<(i32, Entry)>> {
-        let buckets = self.buckets(db, list, owner).await?;
+        let buckets = self.layout(db, list, owner).await?.buckets();
         let (first, mut key) = after.map_or((0, None), |(bucket, key)| (bucket, Some(key)));
         let mut entries = Vec::new();
         for bucket in first..buckets {
             let range = Range::oldest(key.take(), limit - entries.len());
-            let part = self.part(db, Place { list, owner, bucket }, range).await?;
+            let part = Part::new(Place { list, owner, bucket }, range);
+            let part = page::read(self, db, vec![part], &range).await?;
             entries.extend(part.into_iter().map(|entry| (bucket, entry)));
             if entries.len() >= limit {
                 break;
@@ -168,78 +161,67 @@ impl Lists {
 
     /// Active entries.
     pub(super) async fn count(&self, db: &Db, list: List, owner: u64) -> Result<u64> {
-        let buckets = self.buckets(db, list, owner).await?;
-        let parts = (0..buckets).map(|bucket| async move {
-            let count: Option<(i64,)> = db
-                .row(&self.statements.count_active, (list as i8, owner as i64, bucket))
+        self.count_to(db, list, owner, u64::MAX).await
+    }
+
+    /// Active entries, or some number from `enough` up: of a long list only as much is counted as that takes.
+    pub(super) async fn count_to(&self, db: &Db, list: List, owner: u64, enough: u64) -> Result<u64> {
+        let mut count = 0;
+        for generation in self.layout(db, list, owner).await?.generations() {
+            let counts = stream::iter(generation)
+                .map(|bucket| self.count_bucket(db, Place { list, owner, bucket }))
+                .buffer_unordered(AT_ONCE);
+            count += counts
+                .try_fold(0, |sum, count| std::future::ready(Ok(sum + count)))
                 .await?;
-            Ok(count.map_or(0, |(count,)| count as u64))
-        });
-        Ok(try_join_all(parts).await?.into_iter().sum())
-    }
-
-    /// How many buckets a list has. Never cached for reads: an entry in a new bucket must be seen at once.
-    async fn buckets(&self, db: &Db, list: List, owner: u64) -> Result<i32> {
-        let row: Option<(i32,)> = db.row(&self.statements.buckets, (list as i8, owner as i64)).await?;
-        let buckets = row.map_or(1, |(buckets,)| buckets.clamp(1, BUCKETS_MAX));
-        self.known.insert((list, owner), (buckets, Instant::now()));
-        Ok(buckets)
-    }
-
-    /// Active entries of one bucket.
-    async fn part(&self, db: &Db, place: Place, range: Range) -> Result<Vec<Entry>> {
-        let Place { list, owner, bucket } = place;
-        let mut left = range;
-        let mut entries = Vec::new();
-        while let Some((low, high)) = left.bounds() {
-            let statement = match range.order {
-                Order::NewestFirst => &self.statements.newest,
-                Order::OldestFirst => &self.statements.oldest,
-            };
-            // Entries that are not active any more must not make it a query for each.
-            let wanted = left.limit.clamp(READ_MIN, i32::MAX as usize);
-            let values = (
-                list as i8,
-                owner as i64,
-                bucket,
-                low as i64,
-                high.min(i64::MAX as u64) as i64,
-                wanted as i32,
-            );
-            let rows: Vec<(i64, i64, bool)> = db.all_rows(statement, values).await?;
-            let is_all = rows.len() < wanted;
-            left.after = rows.last().map(|row| row.0 as u64).or(left.after);
-            entries.extend(rows.into_iter().filter(|row| row.2).map(|(key, member, _)| Entry {
-                key: key as u64,
-                member: member as u64,
-            }));
-            if is_all || entries.len() >= range.limit {
+            if count >= enough {
                 break;
             }
-            left.limit = range.limit - entries.len();
         }
-        entries.truncate(range.limit);
-        Ok(entries)
+        Ok(count)
+    }
+
+    /// The buckets in which an entry of this key stands for a member.
+    pub(super) async fn find(&self, db: &Db, list: List, owner: u64, entry: Entry) -> Result<Vec<i32>> {
+        let buckets = self.layout(db, list, owner).await?.buckets();
+        let looks = stream::iter(0..buckets).map(|bucket| async move {
+            let values = (list as i8, owner as i64, bucket, entry.key as i64);
+            let row: Option<(i64, bool)> = db.row(&self.statements.entry, values).await?;
+            Ok((row == Some((entry.member as i64, true))).then_some(bucket))
+        });
+        let found: Vec<Option<i32>> = looks.buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn count_bucket(&self, db: &Db, place: Place) -> Result<u64> {
+        let values = (place.list as i8, place.owner as i64, place.bucket);
+        let count: Option<(i64,)> = db.row(&self.statements.count_active, values).await?;
+        Ok(count.map_or(0, |(count,)| count as u64))
+    }
+
+    /// How a list is spread. Never cached for reads: an entry in a new bucket must be seen at once.
+    async fn layout(&self, db: &Db, list: List, owner: u64) -> Result<Layout> {
+        let row: Option<(i32,)> = db.row(&self.statements.buckets, (list as i8, owner as i64)).await?;
+        let layout = Layout::of(row.map_or(1, |(buckets,)| buckets));
+        self.known.insert((list, owner), (layout, Instant::now()));
+        Ok(layout)
     }
 
     async fn grow_if_full(&self, db: &Db, place: Place) -> Result<()> {
         let Place { list, owner, bucket } = place;
-        let (list, owner) = (list as i8, owner as i64);
-        let count: Option<(i64,)> = db.row(&self.statements.count, (list, owner, bucket)).await?;
-        let buckets = self.buckets(db, place.list, place.owner).await?;
-        if count.is_some_and(|(count,)| count > BUCKET_ENTRIES) && buckets < BUCKETS_MAX {
-            let doubled = buckets * 2;
+        let layout = self.layout(db, list, owner).await?;
+        let Some(next) = layout.next().filter(|_| layout.takes(bucket)) else {
+            return Ok(());
+        };
+        let (number, of) = (list as i8, owner as i64);
+        let count: Option<(i64,)> = db.row(&self.statements.count, (number, of, bucket)).await?;
+        if count.is_some_and(|(count,)| count > BUCKET_ENTRIES) {
+            let buckets = next.buckets();
             // The number is its own timestamp: the larger one wins, whoever writes last.
-            db.run(&self.statements.grow, (list, owner, doubled, i64::from(doubled)))
+            db.run(&self.statements.grow, (number, of, buckets, i64::from(buckets)))
                 .await?;
-            self.known.insert((place.list, place.owner), (doubled, Instant::now()));
+            self.known.insert((list, owner), (next, Instant::now()));
         }
         Ok(())
     }
-}
-
-/// Spreads ids, which differ little in their low bits, evenly.
-pub(super) fn spread(id: u64) -> u64 {
-    let mixed = (id ^ (id >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 16
 }

@@ -3,6 +3,7 @@
 //! Any number of processes open the same keyspace. Truth is written log first ([`truth`]); everything in Redis may be lost at any moment.
 
 mod accounts;
+mod agreed;
 mod archive;
 mod change;
 mod comments;
@@ -17,7 +18,9 @@ mod ids;
 mod imports;
 mod likes;
 mod lists;
+mod looks;
 mod marks;
+mod moment;
 mod nodes;
 mod operator;
 mod outbox;
@@ -155,6 +158,14 @@ pub async fn open(config: Config) -> Result<Cluster, Error> {
     // From the start: what follows may take long on a busy store.
     tasks.spawn(keep_lease(Arc::clone(&lease), closing.clone()));
     let ids = Arc::new(Ids::new(clock.clone(), Arc::clone(&lease), config.timing.filing));
+    if let Err(error) = agreed::agree(&db, &lease, &ids, config.timing).await {
+        // So that the number need not run out.
+        if let Err(error) = ids.release().await {
+            tracing::debug!(?error, "the node number ends with its lease");
+        }
+        redis.close();
+        return Err(error);
+    }
     let counting = Arc::new(Counting::prepare(Arc::clone(&db)).await?);
     let counters = Arc::new(RedisCounters::new(&redis, counting).await);
     let signals = Arc::new(RedisSignals::new(&redis, &config.identity.name).await);

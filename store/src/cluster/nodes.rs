@@ -238,6 +238,13 @@ impl Lease {
         row.map(drop).ok_or_else(lease_lost)
     }
 
+    /// Whether any other process may be running.
+    pub(super) async fn has_others(&self) -> Result<bool> {
+        let rows: Vec<Row> = self.db.rows(&self.statements.all, ()).await?;
+        let now = self.wall.now_ms();
+        Ok(rows.iter().any(|row| row.0 as u16 != self.node && !has_ended(row, now)))
+    }
+
     /// Node numbers of the processes that work and whose lease has not run out; where the register does not answer soon, those known last.
     pub(super) async fn live_workers(&self) -> Result<Vec<u16>> {
         let processes = match timeout(REGISTER_WITHIN, self.processes()).await {

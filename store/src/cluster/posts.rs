@@ -233,7 +233,7 @@ impl Truth {
     async fn mode_for(&self, author: UserId) -> Result<Mode> {
         let policy = self.policy_now().await?;
         let followers = match policy.strategy {
-            Strategy::Hybrid => self.follower_count(author).await?,
+            Strategy::Hybrid => self.follower_count(author, policy.celebrity_threshold).await?,
             Strategy::Push | Strategy::Pull => 0,
         };
         Ok(policy.mode_for(followers))

@@ -22,6 +22,7 @@ use super::db::{Db, statements};
 use super::docs::{Docs, Put};
 use super::fresh::Demand;
 use super::lists::{List, spread};
+use super::looks::Looks;
 use super::outbox::minute_of;
 use super::truth::Truth;
 use crate::rows::Row;
@@ -152,21 +153,13 @@ impl Weighter<UserId, Arc<Known>> for Weigh {
     }
 }
 
-/// When the set of authors was read.
-#[derive(Clone, Copy)]
-struct Look {
-    at: Instant,
-    minute: i64,
-}
-
 /// Authors whose posts are, or were, left to readers.
 pub(super) struct Pulled {
     statements: Statements,
     docs: Docs,
     authors: RwLock<HashSet<UserId>>,
-    looked: Mutex<Option<Look>>,
-    /// One call looks, others wait for it.
-    looking: tokio::sync::Mutex<()>,
+    /// In which minute the set of authors was read.
+    looks: Looks<i64>,
     wanted: Demand,
     known: Cache<UserId, Arc<Known>, Weigh>,
     filling: Mutex<()>,
@@ -179,8 +172,7 @@ impl Pulled {
             statements: Statements::prepare(db).await?,
             docs: Docs::prepare(db, "stretches").await?,
             authors: RwLock::default(),
-            looked: Mutex::default(),
-            looking: tokio::sync::Mutex::default(),
+            looks: Looks::default(),
             wanted: Demand::default(),
             known: Cache::with_weighter(CACHE_ENTRIES, CACHE_BYTES, Weigh),
             filling: Mutex::default(),
@@ -191,35 +183,21 @@ impl Pulled {
     /// Learns who was added since it last looked, if that is a while ago.
     async fn refresh(&self, db: &Db, now: Time) -> Result<()> {
         self.wanted.note();
-        if self.is_fresh() {
-            return Ok(());
-        }
-        let _alone = self.looking.lock().await;
-        if self.is_fresh() {
-            return Ok(());
-        }
-        self.look(db, now).await
+        self.look(db, now, KNOWN_FOR).await
     }
 
-    fn is_fresh(&self) -> bool {
-        self.looked.lock().is_some_and(|look| look.at.elapsed() < KNOWN_FOR)
-    }
-
-    async fn look(&self, db: &Db, now: Time) -> Result<()> {
-        let look = Look {
-            at: Instant::now(),
-            minute: minute_of(now),
+    /// Looks who was added, where the last look is older than so much.
+    async fn look(&self, db: &Db, now: Time, known_for: Duration) -> Result<()> {
+        let minute = minute_of(now);
+        let look = |last| async move {
+            let parts = parts_to_read(last, minute).into_iter();
+            let reads = parts.map(|part| db.all_rows(&self.statements.authors, (part,)));
+            let added: Vec<Vec<(i64,)>> = try_join_all(reads).await?;
+            let added = added.into_iter().flatten().map(|(author,)| UserId(author as u64));
+            self.authors.write().extend(added);
+            Ok(minute)
         };
-        let last = self.looked.lock().map(|look| look.minute);
-        let parts = parts_to_read(last, look.minute);
-        let reads = parts
-            .into_iter()
-            .map(|part| db.all_rows(&self.statements.authors, (part,)));
-        let added: Vec<Vec<(i64,)>> = try_join_all(reads).await?;
-        let added = added.into_iter().flatten().map(|(author,)| UserId(author as u64));
-        self.authors.write().extend(added);
-        *self.looked.lock() = Some(look);
-        Ok(())
+        self.looks.refresh(known_for, look).await
     }
 
     /// Notes durably that an author has stretches.
@@ -340,7 +318,7 @@ impl Truth {
         if !self.pulled.wanted.is_there() {
             return Ok(());
         }
-        self.pulled.look(&self.db, self.now()).await?;
+        self.pulled.look(&self.db, self.now(), Duration::ZERO).await?;
         for (author, known) in self.pulled.renewed(&self.db).await? {
             self.newest(author, &known).await?;
         }

@@ -161,6 +161,12 @@ async fn create_keyspace(session: &Session, keyspace: &str, replication: &Replic
     if rows.rows_num() > 0 {
         return Ok(false);
     }
+    run(session, &creation(keyspace, replication, is_scylla(session).await?)).await?;
+    Ok(true)
+}
+
+/// The statement that makes a keyspace.
+fn creation(keyspace: &str, replication: &Replication, is_scylla: bool) -> String {
     let copies = match replication {
         Replication::Factor(factor) => format!("'replication_factor': {factor}"),
         Replication::Datacenters(all) => {
@@ -168,15 +174,14 @@ async fn create_keyspace(session: &Session, keyspace: &str, replication: &Replic
             copies.join(", ")
         }
     };
-    let mut create = format!(
-        "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', {copies}}}"
-    );
-    if is_scylla(session).await? {
-        // Conditional writes are not to be had on tables with tablets.
-        create.push_str(" AND tablets = {'enabled': false}");
-    }
-    run(session, &create).await?;
-    Ok(true)
+    // ScyllaDB has no conditional writes on tables with tablets, which it makes unless told otherwise. Cassandra does not know the word.
+    let tablets = match is_scylla {
+        true => " AND tablets = {'enabled': false}",
+        false => "",
+    };
+    format!(
+        "CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', {copies}}}{tablets}"
+    )
 }
 
 /// Whether the store is ScyllaDB, which has tables of its own that Cassandra does not have.
@@ -246,4 +251,31 @@ async fn is_applied(session: &Session, cql: &str) -> Result<bool, Error> {
         .map_err(|error| Error::schema(&error))?;
     let row: scylla::value::Row = rows.first_row().map_err(|error| Error::schema(&error))?;
     Ok(row.columns.first() == Some(&Some(scylla::value::CqlValue::Boolean(true))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keyspace_on_scylladb_has_no_tablets() {
+        let factor = Replication::Factor(3);
+        assert_eq!(
+            creation("social", &factor, true),
+            "CREATE KEYSPACE IF NOT EXISTS social WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 3} \
+             AND tablets = {'enabled': false}"
+        );
+        let datacenters = Replication::Datacenters(vec![("east".to_owned(), 3), ("west".to_owned(), 2)]);
+        assert_eq!(
+            creation("social", &datacenters, false),
+            "CREATE KEYSPACE IF NOT EXISTS social WITH replication = {'class': 'NetworkTopologyStrategy', 'east': 3, 'west': 2}"
+        );
+    }
+
+    #[test]
+    fn a_file_is_its_statements_without_comments() {
+        let file = "-- first\nCREATE TABLE a (b int);\n\n-- second\nCREATE TABLE c (\n  -- inside\n  d int\n);\n";
+        let found: Vec<_> = statements(file).collect();
+        assert_eq!(found, ["CREATE TABLE a (b int)", "CREATE TABLE c (\n  d int\n)"]);
+    }
 }

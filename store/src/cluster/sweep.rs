@@ -16,9 +16,8 @@ use super::lists::spread;
 use super::outbox::{SHARDS, Slot, Stage, Watermark, minute_of};
 use super::truth::Truth;
 
-/// Without progress for this long an event is handed out. Somewhat less than the time between two sweeps,
-/// [`EVENT_STALE`](social_core::limits::EVENT_STALE), so that the next one takes up what this one saw.
-const STALE: Duration = Duration::from_millis(1_500);
+/// By how much less than it was asked for an event may have been left alone: the next sweep is to take up what this one saw.
+const EARLY: Duration = Duration::from_millis(500);
 /// Open events that are looked at at once.
 const AT_ONCE: usize = 32;
 
@@ -59,6 +58,17 @@ impl Open {
     }
 }
 
+impl Sweep {
+    /// Open events that are wanted, and how far each shard was swept.
+    fn open(&self, is_wanted: impl Fn(u64, &Open) -> bool) -> (Vec<u64>, Vec<(i32, u64)>) {
+        let shards = self.shards.lock();
+        let open = shards.values().flat_map(|shard| shard.open.iter());
+        let wanted = open.filter(|(id, open)| is_wanted(**id, open)).map(|(id, _)| *id);
+        let reached = shards.iter().map(|(number, shard)| (*number, shard.cursor));
+        (wanted.collect(), reached.collect())
+    }
+}
+
 impl Truth {
     /// Looks through the shards that are this process's, and writes down how far they have come.
     /// What fails is tried again by the next one, and hinders nothing else.
@@ -94,14 +104,18 @@ impl Truth {
         Ok(())
     }
 
-    /// Events of the last sweep, behind an id, that nobody has brought further for a while.
-    pub(super) async fn stalled(&self, after: u64, limit: usize) -> Result<Vec<Event>> {
-        let mut ids: Vec<u64> = {
-            let shards = self.events.sweep.shards.lock();
-            let open = shards.values().flat_map(|shard| shard.open.iter());
-            let stalled = open.filter(|(id, open)| **id > after && open.since.elapsed() >= STALE);
-            stalled.map(|(id, _)| *id).collect()
-        };
+    /// Events of the last sweep, behind an id, that nobody has brought further for `idle`; without that, also those which no sweep has come to yet.
+    pub(super) async fn stalled(&self, after: u64, limit: usize, idle: Duration) -> Result<Vec<Event>> {
+        let idle_for = idle.saturating_sub(EARLY);
+        let (mut ids, reached) = self
+            .events
+            .sweep
+            .open(|id, open| id > after && open.since.elapsed() >= idle_for);
+        if idle.is_zero() {
+            for (shard, cursor) in reached {
+                ids.extend(self.open_from(shard, cursor.max(after + 1), u64::MAX).await?);
+            }
+        }
         ids.sort_unstable();
         let mut events = Vec::new();
         for id in ids {

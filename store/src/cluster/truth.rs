@@ -4,7 +4,6 @@
 //! not marked writes its rows again: the sweep, or a call that repeats the request.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use social_core::fanout::Payload;
 use social_core::request::{RequestKey, TraceContext};
@@ -23,6 +22,7 @@ use super::imports::Imports;
 use super::likes::Likes;
 use super::lists::{Lists, spread};
 use super::marks::Marks;
+use super::moment::Moment;
 use super::outbox::{Filed, Filing, Outbox, Slot, Stage, shard_of};
 use super::posts::Posts;
 use super::pulled::Pulled;
@@ -93,7 +93,7 @@ impl From<Change> for Intent {
 pub(super) struct Ticket {
     pub(super) event: u64,
     request: Option<RequestKey>,
-    since: Instant,
+    since: Moment,
 }
 
 /// How a call with a request key goes on.
@@ -139,7 +139,7 @@ impl Truth {
     /// Claims a request key, or finds what the earlier call brought about. REQUEST_ID_REUSED.
     pub(super) async fn begin(&self, request: RequestKey) -> Result<Begun> {
         // Taken first: it stands for the time of the id.
-        let since = Instant::now();
+        let since = Moment::now();
         let event = self.ids.mint_event().await?;
         let committed = |event| self.drive(event);
         let claim = self
@@ -161,7 +161,7 @@ impl Truth {
 
     /// A ticket for a mutation whose row is itself the key.
     pub(super) async fn ticket(&self) -> Result<Ticket> {
-        let since = Instant::now();
+        let since = Moment::now();
         Ok(Ticket {
             event: self.ids.mint_event().await?,
             request: None,

@@ -1,7 +1,7 @@
 //! The event log: the queue of fan-out, and its policy.
 
 use async_trait::async_trait;
-use social_core::backend::{EventStore, Horizon, StorageStats, TableStats};
+use social_core::backend::{EventStore, Horizon, RowCount, StorageStats, TableStats};
 use social_core::error::Reason;
 use social_core::fanout::{Event, Payload, Policy, Progress, State};
 use social_core::page::Range;
@@ -130,8 +130,7 @@ impl Truth {
         let keyspace = self.tables.of(table);
         TableStats {
             name: table.name(),
-            rows: keyspace.approximate_len() as u64,
-            exact: false,
+            rows: RowCount::About(keyspace.approximate_len() as u64),
             disk_bytes: keyspace.disk_space(),
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use social_core::backend::{EventStore, Horizon, StorageStats, TableStats};
+use social_core::backend::{EventStore, Horizon, RowCount, StorageStats, TableStats};
 use social_core::fanout::{Event, Payload, Policy, Progress, State};
 use social_core::page::Range;
 use social_core::request::RequestKey;
@@ -213,8 +213,7 @@ impl Rows {
             .into_iter()
             .map(|(name, rows)| TableStats {
                 name,
-                rows: rows as u64,
-                exact: true,
+                rows: RowCount::Exact(rows as u64),
                 disk_bytes: 0,
             })
             .collect()

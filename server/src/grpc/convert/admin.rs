@@ -7,7 +7,7 @@ pub(crate) use cluster::cluster;
 pub(crate) use outbox::outbox;
 
 use social_core::admin::Stats;
-use social_core::backend::TableStats;
+use social_core::backend::{RowCount, TableStats};
 use social_core::fanout::{Event, Payload, Policy, Strategy};
 use social_core::{PostId, Time, UserId, etag};
 use social_proto::v1;
@@ -94,11 +94,17 @@ pub(crate) fn storage_stats(stats: &Stats, resident_memory_bytes: u64) -> v1::Ge
 }
 
 fn table_stats(table: &TableStats) -> v1::TableStats {
+    let (rows, exact) = match table.rows {
+        RowCount::Exact(rows) => (rows, true),
+        RowCount::About(rows) => (rows, false),
+        RowCount::Unknown => (0, false),
+    };
     v1::TableStats {
         name: table.name.to_owned(),
-        rows: count(table.rows),
-        exact: table.exact,
+        rows: count(rows),
+        exact,
         disk_bytes: count(table.disk_bytes),
+        unknown: table.rows == RowCount::Unknown,
     }
 }
 
@@ -210,11 +216,25 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_counted_estimated_or_unknown() {
+        let told = |rows| {
+            let stats = table_stats(&TableStats {
+                name: "posts",
+                rows,
+                disk_bytes: 0,
+            });
+            (stats.rows, stats.exact, stats.unknown)
+        };
+        assert_eq!(told(RowCount::Exact(7)), (7, true, false));
+        assert_eq!(told(RowCount::About(7)), (7, false, false));
+        assert_eq!(told(RowCount::Unknown), (0, false, true));
+    }
+
+    #[test]
     fn tables_ascend_by_name() {
         let table = |name| TableStats {
             name,
-            rows: 1,
-            exact: true,
+            rows: RowCount::Exact(1),
             disk_bytes: 2,
         };
         let storage = StorageStats {

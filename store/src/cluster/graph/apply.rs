@@ -11,7 +11,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use social_core::{Result, UserId};
 
-use super::lately::Made;
+use super::lately::{Made, Noted};
 use super::rows::{Buckets, EdgeRow, Ends, Kind};
 use crate::cluster::change::{Act, Change, Verdict};
 use crate::cluster::lists::{Entry, List, Place};
@@ -131,10 +131,14 @@ impl Truth {
             member: from.0,
         };
         let listed = self.lists.put(&self.db, place, entry, set.active, stamp);
+        let noted = Noted {
+            since: set.since,
+            stamp,
+        };
         let noted = self
             .graph
             .lately
-            .note(&self.db, set.ends.made(), set.since, set.active, stamp);
+            .note(&self.db, set.ends.made(), noted, set.active, self.now());
         tokio::try_join!(listed, noted)?;
         Ok(())
     }
@@ -222,25 +226,51 @@ impl Truth {
         if set.active && !is_named(set.since) {
             self.drop_stray(set, stamp, &row).await?;
         }
-        for since in entries
+        for noted in entries
             .into_iter()
-            .filter(|since| *since != set.since && !is_named(*since))
+            .filter(|noted| noted.since != set.since && !is_named(noted.since))
         {
-            let Some(filed) = self.outbox.find(&self.db, since).await? else {
-                continue;
-            };
-            let Change::Edges(change) = &filed.filing.change else {
-                continue;
-            };
-            for other in change
-                .sets
-                .iter()
-                .filter(|other| other.ends == set.ends && other.since == since)
-            {
-                self.drop_stray(other, filed.filing.stamp, &row).await?;
+            for stray in self.edges_noted(set.ends, noted, &row).await? {
+                self.drop_stray(&stray, noted.stamp, &row).await?;
             }
         }
         Ok(())
+    }
+
+    /// Where an edge lies that the row does not name: its event says so, or where an import brought it, the lists themselves.
+    async fn edges_noted(&self, ends: Ends, noted: Noted, row: &EdgeRow) -> Result<Vec<EdgeSet>> {
+        let since = noted.since;
+        if let Some(filed) = self.outbox.find(&self.db, since).await? {
+            let Change::Edges(change) = filed.filing.change else {
+                return Ok(Vec::new());
+            };
+            let is_it = |set: &EdgeSet| set.ends == ends && set.since == since;
+            return Ok(change.sets.into_iter().filter(is_it).collect());
+        }
+        let member = ends.from.0;
+        let of_follow = async {
+            match ends.kind {
+                Kind::Follow => {
+                    let entry = Entry { key: member, member };
+                    self.lists.find(&self.db, List::FanOut, ends.to.0, entry).await
+                }
+                _ => Ok(Vec::new()),
+            }
+        };
+        let entry = Entry { key: since, member };
+        let listed = self.lists.find(&self.db, ends.kind.incoming(), ends.to.0, entry);
+        let (listed, mut fan_out) = tokio::try_join!(listed, of_follow)?;
+        fan_out.retain(|bucket| *bucket != row.buckets.fan_out);
+        let fan_out = fan_out.first().copied().unwrap_or(row.buckets.fan_out);
+        // Without an entry there is the note to be ended.
+        let listed = if listed.is_empty() { vec![0] } else { listed };
+        let strays = listed.into_iter().map(|list| EdgeSet {
+            ends,
+            active: false,
+            since,
+            buckets: Buckets { list, fan_out },
+        });
+        Ok(strays.collect())
     }
 
     /// Takes an edge's entries out of the lists unless its row is only on its way.
@@ -248,7 +278,8 @@ impl Truth {
         if stamp > row.stamp {
             return Ok(());
         }
-        let stamp = self.ids.stamp_after(row.stamp);
+        // The same whenever it is done. Nothing else is ever written under the entry's key but its end.
+        let stamp = stamp + 1;
         let ended = EdgeSet {
             active: false,
             ..*stray

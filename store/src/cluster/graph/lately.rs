@@ -5,13 +5,15 @@
 //! that the row does not name.
 
 use social_core::id::floor_at;
-use social_core::{Result, Time};
+use social_core::{Error, Result, Time};
 
 use crate::cluster::db::{Db, statements};
 use crate::cluster::lists::List;
 
 /// How far back a call looks: longer than a write can be under way.
 const LATELY_MS: u64 = 3_600_000;
+/// What the kinds are counted from for entries whose keys are of the past, as those of imports are: they end by their time to live.
+const OF_THE_PAST: i32 = 100;
 
 /// What was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +26,19 @@ pub(in crate::cluster) struct Made {
     pub(in crate::cluster) member: u64,
 }
 
+/// An entry that was put into the lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cluster) struct Noted {
+    /// Its key.
+    pub(in crate::cluster) since: u64,
+    /// The timestamp that it was written under.
+    pub(in crate::cluster) stamp: i64,
+}
+
 statements!(Statements {
     note: Write "INSERT INTO lists (list, owner, bucket, key, member, active) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL 86400",
-    read: Read "SELECT key, member, active FROM lists WHERE list = ? AND owner = ? AND bucket = ? AND key >= ?",
+    note_of_the_past: Write "INSERT INTO lists (list, owner, bucket, key, member, active) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL 3600",
+    read: Read "SELECT key, active, WRITETIME(active) FROM lists WHERE list = ? AND owner = ? AND bucket = ? AND key >= ? AND member = ? ALLOW FILTERING",
 });
 
 /// The notes.
@@ -46,30 +58,40 @@ impl Lately {
         &self,
         db: &Db,
         made: Made,
-        since: u64,
+        noted: Noted,
         active: bool,
-        stamp: i64,
+        now: Time,
     ) -> Result<()> {
-        let Made { kind, user, member } = made;
-        let values = (
-            List::Lately as i8,
-            user as i64,
-            kind,
-            since as i64,
-            member as i64,
-            active,
-            stamp,
-        );
-        db.run(&self.statements.note, values).await
+        let (statement, kind) = match noted.since < begin_of_lately(now) {
+            true => (&self.statements.note_of_the_past, OF_THE_PAST + made.kind),
+            false => (&self.statements.note, made.kind),
+        };
+        let (user, since, member) = (made.user as i64, noted.since as i64, made.member as i64);
+        let values = (List::Lately as i8, user, kind, since, member, active, noted.stamp);
+        db.run(statement, values).await
     }
 
-    /// Under which keys the lists may have entries for this.
-    pub(in crate::cluster) async fn entries(&self, db: &Db, made: Made, now: Time) -> Result<Vec<u64>> {
-        let from = floor_at(Time::from_unix_ms(now.unix_ms().saturating_sub(LATELY_MS)));
-        let values = (List::Lately as i8, made.user as i64, made.kind, from as i64);
-        let rows: Vec<(i64, i64, bool)> = db.all_rows(&self.statements.read, values).await?;
-        let of_this =
-            |(key, member, active): (i64, i64, bool)| (active && member as u64 == made.member).then_some(key as u64);
-        Ok(rows.into_iter().filter_map(of_this).collect())
+    /// What the lists may have for this.
+    pub(in crate::cluster) async fn entries(&self, db: &Db, made: Made, now: Time) -> Result<Vec<Noted>> {
+        let read = |kind: i32, from: u64| async move {
+            let (user, member) = (made.user as i64, made.member as i64);
+            let values = (List::Lately as i8, user, kind, from as i64, member);
+            let rows: Vec<(i64, bool, i64)> = db.all_rows(&self.statements.read, values).await?;
+            Ok::<_, Error>(rows)
+        };
+        let (lately, of_the_past) =
+            tokio::try_join!(read(made.kind, begin_of_lately(now)), read(OF_THE_PAST + made.kind, 0))?;
+        let rows = lately.into_iter().chain(of_the_past);
+        let active = rows.filter(|(_, active, _)| *active);
+        Ok(active
+            .map(|(since, _, stamp)| Noted {
+                since: since as u64,
+                stamp,
+            })
+            .collect())
     }
+}
+
+fn begin_of_lately(now: Time) -> u64 {
+    floor_at(Time::from_unix_ms(now.unix_ms().saturating_sub(LATELY_MS)))
 }

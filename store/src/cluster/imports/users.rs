@@ -9,7 +9,7 @@ use social_core::{Error, Result, UserId};
 
 use super::{Item, Places, Reserved, Slot, each};
 use crate::cluster::accounts;
-use crate::cluster::change::{Act, Verdict};
+use crate::cluster::change::{Change, Verdict};
 use crate::cluster::truth::Truth;
 
 #[async_trait]
@@ -50,12 +50,12 @@ impl Item for NewUser {
 
 impl Truth {
     async fn store_user(&self, new: &NewUser, reserved: &Reserved) -> Result<()> {
-        let act = Act {
-            event: reserved.id,
-            stamp: reserved.stamp,
-        };
         let change = accounts::new_account(UserId(reserved.id), new.clone(), self.now());
-        match self.apply_account(act, &change).await? {
+        // Filed first: where this is cut off, a sweep brings it to its end, and no handle stays claimed for nobody.
+        let ticket = self.ticket().await?;
+        let intent = Change::Account(Box::new(change)).into();
+        let stored = self.commit_at(ticket, intent, reserved.stamp).await;
+        match self.conclude(ticket, stored).await? {
             Verdict::Stored => Ok(()),
             Verdict::Lost => Err(Error::handle_taken()),
         }

@@ -9,6 +9,7 @@
 
 mod claims;
 mod held;
+mod leaving;
 mod message;
 mod publish;
 mod queue;
@@ -28,10 +29,13 @@ use futures::future::join_all;
 use social_core::backend::{Channel, Listener, Signals, WakeKind};
 use social_core::{EventId, PostId, UserId};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::claims::{Claims, Pace};
 use self::held::Held;
+use self::leaving::Leaving;
 use self::message::Note;
 use self::queue::{Batches, Queue};
 use self::reader::{Handout, Reader};
@@ -49,6 +53,8 @@ const NOTES: usize = 8_192;
 const BATCH: usize = 512;
 /// Events read from Redis that wait for a worker of this process. Few, so that other processes get their share.
 const HANDED: usize = 128;
+/// How long giving work back may take: a read that waits for work is waited for.
+const LEAVING: Duration = Duration::from_secs(3);
 /// About how many entries a stream keeps. More are waiting only where workers are far behind, and the sweep finds those.
 const STREAM_LENGTH: i64 = 100_000;
 
@@ -69,6 +75,8 @@ pub struct RedisSignals {
     works: Arc<AtomicBool>,
     /// Ends taking work.
     stopped: CancellationToken,
+    /// The tasks that read it.
+    readers: TaskTracker,
     pace: Pace,
 }
 
@@ -94,6 +102,7 @@ impl RedisSignals {
             }),
             redis: redis.clone(),
             stopped: redis.closed().child_token(),
+            readers: TaskTracker::new(),
             fallback: Arc::default(),
             works: Arc::default(),
             pace,
@@ -134,20 +143,9 @@ impl RedisSignals {
         }
     }
 
-    /// This process does not go on with the event: another may be handed its entry some seconds later.
-    pub fn give_back(&self, event: EventId) {
-        self.handout.held.remove(event);
-    }
-
-    /// Waits until hints were lost, as when Redis was flushed or restarted empty: pending events are to be looked for at once.
-    /// Once for any number of losses. For one waiter.
-    pub async fn flushed(&self) {
-        self.handout.lost.notified().await;
-    }
-
     /// Takes no more work, sends what waits to be sent, and waits for that no longer than `patience`.
     pub async fn drain(&self, patience: Duration) {
-        self.stopped.cancel();
+        self.stop_taking();
         let all = async { tokio::join!(self.offers.drained(), self.finished.drained(), self.notes.drained()) };
         let _ = tokio::time::timeout(patience, all).await;
     }
@@ -164,7 +162,7 @@ impl RedisSignals {
 
     /// Begins to take work, once.
     fn start(&self) {
-        if self.works.swap(true, Ordering::SeqCst) {
+        if self.stopped.is_cancelled() || self.works.swap(true, Ordering::SeqCst) {
             return;
         }
         for lane in self.streams.lanes() {
@@ -173,9 +171,12 @@ impl RedisSignals {
                 streams: Arc::clone(&self.streams),
                 handout: Arc::clone(&self.handout),
                 lane,
+                stopped: self.stopped.clone(),
             };
             let redis = self.redis.clone();
-            self.run(async move { reader.read(redis.blocking().await).await });
+            // Not cut off: what the server hands to a read that nobody waits for is handed to nobody.
+            let reading = async move { reader.read(redis.blocking().await).await };
+            self.redis.run(self.readers.track_future(reading));
         }
         let claims = Claims {
             link: Arc::clone(&self.link),
@@ -184,6 +185,11 @@ impl RedisSignals {
             pace: self.pace,
         };
         self.run(claims.run());
+    }
+
+    fn stop_taking(&self) {
+        self.stopped.cancel();
+        self.readers.close();
     }
 
     /// Runs a task until no more work is taken.
@@ -203,12 +209,40 @@ impl Signals for RedisSignals {
 
     async fn next_work(&self) -> EventId {
         self.start();
+        // What waits here still when no more is taken is given back, or left to the sweep.
+        if self.stopped.is_cancelled() {
+            return std::future::pending().await;
+        }
         let event = tokio::select! {
             event = self.handout.hints.next() => event,
             event = self.fallback.next() => event,
         };
         self.handout.held.take(event);
         event
+    }
+
+    /// As when Redis was flushed or restarted empty.
+    async fn lost(&self) {
+        self.handout.lost.notified().await;
+    }
+
+    async fn leave(&self, unfinished: &[EventId]) {
+        self.stop_taking();
+        let leaving = Leaving {
+            link: &self.link,
+            streams: &self.streams,
+        };
+        let leave = async {
+            self.readers.wait().await;
+            // Entries that were ended must not be taken for work that is left.
+            self.finished.drained().await;
+            leaving.give_back(unfinished).await
+        };
+        match timeout(LEAVING, leave).await {
+            Ok(Ok(given)) if given > 0 => tracing::info!(events = given, "unfinished events were given back"),
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => tracing::info!("unfinished events are left to the sweep of the event log"),
+        }
     }
 
     fn wake(&self, channel: Channel, kind: WakeKind) {

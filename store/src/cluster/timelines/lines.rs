@@ -14,6 +14,7 @@ use super::states::{State, States};
 use crate::cluster::db::{Db, statements};
 use crate::cluster::ids::Ids;
 use crate::cluster::lists::spread;
+use crate::cluster::moment::Moment;
 
 /// How long after a state stopped speaking for entries they are deleted.
 pub(super) const DISCARD_AFTER: Duration = Duration::from_secs(15);
@@ -162,7 +163,7 @@ impl Lines {
     /// Reads the newest `limit` entries below `before` of a timeline, if it is ready: its state, and at the same time the entries of the generation
     /// that it had before.
     pub(super) async fn look(&self, viewer: u64, before: Option<PostId>, limit: usize) -> Result<Option<Seen>> {
-        let since = Instant::now();
+        let since = Moment::now();
         let now = self.now_us().max(1) as u64;
         let guess = self.known.get(&viewer);
         let guessed = async {

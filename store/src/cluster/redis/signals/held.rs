@@ -85,6 +85,12 @@ impl Held {
         event.map(|event| event.entries).unwrap_or_default()
     }
 
+    /// How many events there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.events.lock().len()
+    }
+
     /// The entries of all that workers have. Forgets what they had for too long.
     pub(super) fn taken(&self) -> Vec<Entry> {
         let mut held = self.events.lock();

@@ -12,6 +12,7 @@ use fred::types::config::Options;
 use social_core::EventId;
 use tokio::sync::Notify;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::super::link::{Failure, Link};
 use super::held::{Entry, EntryId, Held};
@@ -88,16 +89,17 @@ pub(super) struct Reader {
     pub(super) handout: Arc<Handout>,
     /// Which streams.
     pub(super) lane: Range<usize>,
+    /// Ends reading.
+    pub(super) stopped: CancellationToken,
 }
 
 impl Reader {
-    /// Reads for ever.
+    /// Reads until it is to end, and then to the end of the read that is under way.
     pub(super) async fn read(self, client: Client) {
-        loop {
-            self.link.wait_up().await;
+        while self.stopped.run_until_cancelled(self.link.wait_up()).await.is_some() {
             if let Err(error) = self.read_on(&client).await {
                 tracing::debug!(%error, "reading work begins anew");
-                sleep(AGAIN).await;
+                self.stopped.run_until_cancelled(sleep(AGAIN)).await;
             }
         }
     }
@@ -107,10 +109,13 @@ impl Reader {
         self.make_groups(client).await?;
         self.take_own(client).await?;
         let lane: Vec<_> = self.lane.clone().map(|stream| (stream, ">".to_owned())).collect();
-        loop {
+        while !self.stopped.is_cancelled() {
             let entries = self.entries(client, &lane, Some(BLOCK)).await?;
-            self.take(client, entries).await?;
+            // Nobody may take them any more; whoever leaves gives them back.
+            let taken = self.stopped.run_until_cancelled(self.take(client, entries)).await;
+            taken.transpose()?;
         }
+        Ok(())
     }
 
     /// From the beginning of the streams, so that what was offered before any worker ran is handed out.

@@ -202,8 +202,65 @@ async fn what_is_worked_on_for_long_stays_with_its_process() {
         timeout(QUICK.left * 3, other.next_work()).await.is_err(),
         "nobody takes it"
     );
-    slow.give_back(EventId(1));
-    assert_eq!(work(&other).await, EventId(1), "now it does");
+    slow.redis.close();
+    assert_eq!(work(&other).await, EventId(1), "once it is gone");
+}
+
+#[tokio::test]
+async fn what_is_unfinished_at_the_end_is_handed_to_another_at_once() {
+    let server = Server::own(&[]);
+    // Usual processes: what is left behind would be taken over much later.
+    let leaving = RedisSignals::new(&server.open().await, "one").await;
+    for event in 1..=20 {
+        leaving.offer(EventId(event));
+    }
+    // Some are finished, some a worker has, and the others wait for one.
+    for _ in 0..5 {
+        let event = work(&leaving).await;
+        leaving.done(event);
+    }
+    work(&leaving).await;
+    soon("all are handed out", async || leaving.handout.held.len() == 15).await;
+    let staying = RedisSignals::new(&server.open().await, "two").await;
+    let started = Instant::now();
+    let of_the_sweep = [EventId(99)];
+    let (mut events, ()) = tokio::join!(
+        async {
+            let mut events = HashSet::new();
+            while events.len() < 16 {
+                let event = work(&staying).await;
+                staying.done(event);
+                assert!(events.insert(event), "{event} twice");
+            }
+            events
+        },
+        leaving.leave(&of_the_sweep),
+    );
+    println!("given back and taken after {:?}", started.elapsed());
+    assert!(started.elapsed() < Pace::default().every, "{:?}", started.elapsed());
+    assert!(events.remove(&of_the_sweep[0]));
+    assert!(events.iter().all(|event| (1..=20).contains(&event.0)), "{events:?}");
+    let client = server.client().await;
+    soon("nothing is left of them", async || {
+        entries(&staying, &client).await == 0
+    })
+    .await;
+    assert!(
+        timeout(A_MOMENT, leaving.next_work()).await.is_err(),
+        "it takes no more work"
+    );
+}
+
+#[tokio::test]
+async fn leaving_does_not_wait_for_a_redis_that_is_away() {
+    let server = Server::own(&[]);
+    let leaving = process(server.open().await, "one").await;
+    leaving.offer(EventId(1));
+    work(&leaving).await;
+    server.kill();
+    let started = Instant::now();
+    leaving.leave(&[EventId(1)]).await;
+    assert!(started.elapsed() < LEAVING * 2, "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -258,7 +315,7 @@ async fn trimmed_entries_are_noticed_and_ended() {
             .unwrap();
     }
     timeout(A_MOMENT, living.next_work()).await.unwrap_err();
-    timeout(SOON, living.flushed()).await.expect("the loss is noticed");
+    timeout(SOON, living.lost()).await.expect("the loss is noticed");
     soon("nothing is pending", async || {
         for stream in living.streams.all() {
             let key = living.streams.key(stream);
@@ -312,11 +369,11 @@ async fn a_flush_is_healed() {
     let mut listening = listener(&worker, &[HOME]);
     api.offer(EventId(1));
     assert_eq!(work(&worker).await, EventId(1));
-    timeout(SOON, worker.flushed()).await.unwrap();
+    timeout(SOON, worker.lost()).await.unwrap();
     for round in 0..3 {
         server.flush().await;
         let started = Instant::now();
-        timeout(SOON, worker.flushed()).await.expect("the loss is noticed");
+        timeout(SOON, worker.lost()).await.expect("the loss is noticed");
         println!("a flush is noticed after {:?}", started.elapsed());
         api.offer(EventId(10 + round));
         assert_eq!(work(&worker).await, EventId(10 + round));
