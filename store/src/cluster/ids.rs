@@ -77,6 +77,7 @@ impl Ids {
         self.lease.check()?;
         let id = {
             let mut source = self.source.lock();
+            source.give_up_late(self.filing);
             let id = source.ids.mint(self.clock.now());
             source.in_flight.insert(id, Moment::now());
             id
@@ -100,8 +101,7 @@ impl Ids {
 
     /// Gives the node number back at the end of the process.
     pub(super) async fn release(&self) -> Result<()> {
-        let last = self.source.lock().ids.last();
-        self.lease.release(last).await
+        self.lease.release(|| self.source.lock().ids.last()).await
     }
 
     /// Refuses an acknowledgement when the lease ran out while the write was under way.
@@ -142,8 +142,17 @@ struct Source {
 }
 
 impl Source {
+    /// Forgets events that took too long to be filed. Ids rise, so the oldest come first.
+    fn give_up_late(&mut self, filing: Duration) {
+        while let Some(oldest) = self.in_flight.first_entry()
+            && oldest.get().elapsed() >= filing
+        {
+            oldest.remove();
+        }
+    }
+
     fn first_to_come(&mut self, filing: Duration) -> u64 {
-        self.in_flight.retain(|_, since| since.elapsed() < filing);
+        self.give_up_late(filing);
         self.in_flight.keys().next().copied().unwrap_or(self.ids.last() + 1)
     }
 }

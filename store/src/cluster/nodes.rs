@@ -107,11 +107,12 @@ impl Lease {
         fixed: Option<u16>,
     ) -> Result<Self, Error> {
         let statements = Statements::prepare(&db).await?;
-        let holder = Uuid::new_v4();
+        // One for each attempt: an earlier one may yet come to the store, and would be taken for this one.
+        let mut holders = Vec::new();
         for _ in 0..ATTEMPTS {
             let rows: Vec<Row> = db.rows(&statements.all, ()).await?;
             let now = wall.now_ms();
-            let (node, before) = choose(&rows, fixed, now)?;
+            let (node, before) = choose(&rows, fixed, now, &holders)?;
             let floor = rows
                 .iter()
                 .filter(|row| has_ended(row, now))
@@ -120,6 +121,8 @@ impl Lease {
                 .unwrap_or(0);
             let began = suspended_ms();
             let reserved = reserve_from(&clock, floor);
+            let holder = Uuid::new_v4();
+            holders.push(holder);
             if claim(&db, &statements, identity, holder, (node, before), (reserved, now)).await? {
                 let lease = Self {
                     db,
@@ -207,9 +210,12 @@ impl Lease {
         }
     }
 
-    /// Gives the number back at the end of the process, which minted nothing above `last`.
-    pub(super) async fn release(&self, last: u64) -> Result<()> {
+    /// Gives the number back at the end of the process, which mints nothing from here on above `last`, asked for when that is so.
+    pub(super) async fn release(&self, last: impl FnOnce() -> u64) -> Result<()> {
+        // A renewal under way would make the lease hold again.
+        let _alone = self.renewing.lock().await;
         self.valid_until.store(0, Ordering::Release);
+        let last = last();
         // A holder that nobody is: a renewal that comes late finds another than it was of.
         let nobody = Uuid::new_v4();
         let values = (nobody, &self.roles, last as i64 + 1, self.node as i16, self.holder);
@@ -320,10 +326,10 @@ pub(super) fn live_workers(processes: &[Process], now: Time) -> Vec<u16> {
 /// How often another number is tried when others are quicker.
 const ATTEMPTS: usize = 16;
 
-/// The number to try, and its row where it has one.
-fn choose(rows: &[Row], fixed: Option<u16>, now: i64) -> Result<(u16, Option<&Row>), Error> {
+/// The number to try, and its row where it has one. Those of `ours` are claims of this process that came to the store late.
+fn choose<'a>(rows: &'a [Row], fixed: Option<u16>, now: i64, ours: &[Uuid]) -> Result<(u16, Option<&'a Row>), Error> {
     let row_of = |node: u16| rows.iter().find(|row| row.0 as u16 == node);
-    let is_free = |node: &u16| row_of(*node).is_none_or(|row| has_ended(row, now));
+    let is_free = |node: &u16| row_of(*node).is_none_or(|row| has_ended(row, now) || ours.contains(&row.1));
     if let Some(node) = fixed {
         return match row_of(node) {
             Some(row) if !is_free(&node) => Err(Error::NodeInUse {

@@ -14,8 +14,6 @@ use super::db::{Db, statements};
 const LOOK_FIRST: Duration = Duration::from_millis(20);
 /// The longest pause.
 const LOOK_LAST: Duration = Duration::from_millis(500);
-/// A claim that was given back.
-const FREE: i64 = 0;
 
 statements!(Statements {
     claim: Conditional "INSERT INTO requests (key, fingerprint, event, at) VALUES (?, ?, ?, ?) IF NOT EXISTS",
@@ -35,8 +33,16 @@ pub(super) enum Claim {
 /// A claim as it is stored.
 struct Stored {
     fingerprint: Vec<u8>,
+    /// Below zero where it was given back: a value of its own for each, so that a claim that comes to the store late finds another.
     event: i64,
     at: Time,
+}
+
+impl Stored {
+    /// Whether anybody may take it.
+    fn is_free(&self, now: Time) -> bool {
+        self.event <= 0 || now.since(self.at) > limits::REQUEST_KEPT
+    }
 }
 
 /// The claims.
@@ -83,8 +89,7 @@ impl Requests {
             if stored.event == event as i64 {
                 return Ok(Claim::Ours);
             }
-            let is_past = now.since(stored.at) > limits::REQUEST_KEPT;
-            if is_past || stored.event == FREE {
+            if stored.is_free(now) {
                 if self.take(db, request, event, now, stored.event).await? {
                     return Ok(Claim::Ours);
                 }
@@ -117,7 +122,7 @@ impl Requests {
         let Some(stored) = self.stored(db, request).await? else {
             return Ok(None);
         };
-        if stored.event == FREE || now.since(stored.at) > limits::REQUEST_KEPT {
+        if stored.is_free(now) {
             return Ok(None);
         }
         if stored.fingerprint != request.fingerprint {
@@ -136,7 +141,7 @@ impl Requests {
     pub(super) async fn give_back(&self, db: &Db, request: RequestKey, event: u64) {
         let values = (
             request.fingerprint.to_vec(),
-            FREE,
+            -(event as i64),
             0_i64,
             request.key.to_vec(),
             event as i64,
@@ -150,7 +155,11 @@ impl Requests {
     async fn take(&self, db: &Db, request: RequestKey, event: u64, now: Time, before: i64) -> Result<bool> {
         let (fingerprint, key) = (request.fingerprint.to_vec(), request.key.to_vec());
         let values = (fingerprint, event as i64, now.unix_ms() as i64, key, before);
-        db.compare_and_set(&self.statements.take, values).await
+        match db.compare_and_set(&self.statements.take, values).await {
+            Err(error) if !self.holds(db, request, event).await? => Err(error),
+            Err(_) => Ok(true),
+            taken => taken,
+        }
     }
 
     async fn stored(&self, db: &Db, request: RequestKey) -> Result<Option<Stored>> {

@@ -1,7 +1,7 @@
 //! Home timelines in the CQL store.
 //!
-//! A timeline is a *generation*: a partition of `home_timeline`, and a state row that names it. Forgetting a timeline takes the state away;
-//! whoever begins it anew takes another generation, so that what late writers still bring to the old one is never read.
+//! A timeline is a *generation*: a partition of `home_timeline`, and a state row that names it. Forgetting a timeline puts a generation that nobody
+//! fills there; whoever begins it anew takes another one, so that what late writers still bring to the old one is never read.
 //!
 //! **The race of a fill with a fan-out** is decided by quorums: `begin` has stored the state before its caller reads truth, and an append reads the
 //! states after its post is in truth. States are therefore read anew by every append.
@@ -159,7 +159,7 @@ impl Timelines for CqlTimelines {
             }
             let state = State::begun(new_generation(), epoch);
             if self.install(viewer.0, before.as_ref(), &state).await? {
-                if let Some(before) = before {
+                if let Some(before) = before.filter(|before| !before.is_forgotten()) {
                     lines.later(Job::Discard(viewer.0, before.generation));
                 }
                 return Ok(Filled::Begun(state.generation));
@@ -197,8 +197,9 @@ impl Timelines for CqlTimelines {
         let lines = &self.lines;
         let _turn = lines.turn(viewer.0).await;
         // Where there is none, one that begins just now has not read truth yet, so it need not be forgotten.
-        if let Some(state) = lines.states.get(&lines.db, viewer.0).await? {
-            lines.states.delete(&lines.db, viewer.0).await?;
+        let state = lines.states.get(&lines.db, viewer.0).await?;
+        if let Some(state) = state.filter(|state| !state.is_forgotten()) {
+            lines.states.forget(&lines.db, viewer.0, &state).await?;
             lines.later(Job::Discard(viewer.0, state.generation));
         }
         Ok(())

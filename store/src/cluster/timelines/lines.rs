@@ -265,7 +265,8 @@ impl Lines {
         }
         let mut state = before;
         state.range.cut(&mut entries);
-        if self.states.replace(&self.db, viewer, &before, &state).await? {
+        let cut = self.states.replace(&self.db, viewer, &before, &state).await;
+        if cut == Ok(true) || self.states.get_decided(&self.db, viewer).await? == Some(state) {
             self.later(Job::DiscardBelow(viewer, state.generation, state.range.covers_from));
         }
         Ok(())

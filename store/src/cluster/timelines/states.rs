@@ -13,6 +13,8 @@ use crate::cluster::db::{Db, statements};
 const LIFE: Duration = Duration::from_secs(1_209_600);
 /// After this long a filler that has not ended is taken to have been cut off.
 const FILL_WITHIN: Duration = Duration::from_secs(10);
+/// The epoch of forgotten timelines, below all others.
+const FORGOTTEN: i64 = -1;
 /// How old the known epoch may be.
 const EPOCH_KNOWN_FOR: Duration = Duration::from_secs(1);
 
@@ -23,7 +25,7 @@ statements!(Statements {
     all: Read "SELECT viewer, generation, ready, covers_from, dropped, begun_at, epoch FROM timeline_states",
     insert: Conditional "INSERT INTO timeline_states (viewer, generation, ready, covers_from, dropped, begun_at, epoch) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS USING TTL ?",
     replace: Conditional "UPDATE timeline_states USING TTL ? SET generation = ?, ready = ?, covers_from = ?, dropped = ?, begun_at = ?, epoch = ? WHERE viewer = ? IF generation = ? AND ready = ? AND covers_from = ?",
-    delete: Conditional "DELETE FROM timeline_states WHERE viewer = ? IF EXISTS",
+    forget: Conditional "UPDATE timeline_states USING TTL ? SET generation = ?, ready = false, covers_from = 0, dropped = 0, begun_at = ?, epoch = ? WHERE viewer = ? IF generation = ?",
     epoch: Read "SELECT epoch FROM timeline_epoch WHERE part = 0",
     epoch_serial: Serial "SELECT epoch FROM timeline_epoch WHERE part = 0",
     first_epoch: Conditional "INSERT INTO timeline_epoch (part, epoch) VALUES (0, ?) IF NOT EXISTS",
@@ -74,6 +76,11 @@ impl State {
             begun_at: wall_ms(),
             epoch,
         }
+    }
+
+    /// Whether nothing is left of it but this row, which keeps the beginning of an earlier timeline from being stored late.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.epoch == FORGOTTEN
     }
 
     /// Whether it collects entries. A state of a newer epoch than the known one does: it is the known one that is old.
@@ -161,10 +168,23 @@ impl States {
         db.compare_and_set(&self.statements.replace, values).await
     }
 
-    pub(super) async fn delete(&self, db: &Db, viewer: u64) -> Result<()> {
-        db.compare_and_set(&self.statements.delete, (viewer as i64,))
-            .await
-            .map(drop)
+    /// Puts a generation that is never begun in the place of a state's. Where it has gone already, that is as good.
+    pub(super) async fn forget(&self, db: &Db, viewer: u64, before: &State) -> Result<()> {
+        let values = (
+            before.time_to_live(),
+            new_generation() as i64,
+            before.begun_at,
+            FORGOTTEN,
+            viewer as i64,
+            before.generation as i64,
+        );
+        if let Err(error) = db.compare_and_set(&self.statements.forget, values).await {
+            let decided = self.get_decided(db, viewer).await?;
+            if decided.is_some_and(|decided| decided.generation == before.generation) {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// The epoch as it was at most [`EPOCH_KNOWN_FOR`] ago: so long another process may go on reading what `forget_all` dropped here.
