@@ -1,7 +1,7 @@
 //! Running other programs from the root of the repository.
 
 use std::env;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -77,8 +77,12 @@ pub(crate) fn not_checked(what: &'static str) -> Tally {
 
 /// Runs tests, passes their output through, and adds up the closing lines of all their runners.
 pub(crate) fn tests(command: &mut Command) -> Tally {
-    announce(command);
-    match tee(command) {
+    tests_into(command, &mut io::stdout())
+}
+
+/// [`tests`], whose output is to go elsewhere.
+pub(crate) fn tests_into(command: &mut Command, out: &mut dyn io::Write) -> Tally {
+    match tee(command, out) {
         Ok((tally, true)) => tally,
         // It failed without a failed test: it did not compile, or a test ended the whole process.
         Ok((tally, false)) if tally.failed == 0 => Tally { failed: 1, ..tally },
@@ -90,8 +94,9 @@ pub(crate) fn tests(command: &mut Command) -> Tally {
     }
 }
 
-/// Copies a command's output line by line while counting; also answers whether it succeeded.
-fn tee(command: &mut Command) -> io::Result<(Tally, bool)> {
+/// Copies a command and its output line by line while counting; also answers whether it succeeded.
+fn tee(command: &mut Command, out: &mut dyn io::Write) -> io::Result<(Tally, bool)> {
+    writeln!(out, "{}", named(command))?;
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut tally = Tally::default();
     if let Some(output) = child.stdout.take() {
@@ -102,7 +107,7 @@ fn tee(command: &mut Command) -> io::Result<(Tally, bool)> {
             if let Some(counted) = Tally::of_line(&String::from_utf8_lossy(&line)) {
                 tally += counted;
             }
-            io::stdout().write_all(&line)?;
+            out.write_all(&line)?;
             line.clear();
         }
     }
@@ -110,10 +115,15 @@ fn tee(command: &mut Command) -> io::Result<(Tally, bool)> {
 }
 
 fn announce(command: &Command) {
+    println!("{}", named(command));
+}
+
+/// How a command is named.
+fn named(command: &Command) -> String {
     let program = Path::new(command.get_program())
         .file_name()
         .unwrap_or_default()
         .display();
     let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
-    println!("$ {program} {}", arguments.join(" "));
+    format!("$ {program} {}", arguments.join(" "))
 }

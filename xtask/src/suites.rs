@@ -5,8 +5,10 @@
 //! set of features, for all parts together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Instant;
 
 use cargo_metadata::{Message, Metadata, MetadataCommand};
@@ -21,14 +23,19 @@ const E2E: [&str; 3] = ["social-server", "social-sdk", "socialctl"];
 /// The package and the target of the suite that is a part of its own.
 const CONFORMANCE: (&str, &str) = ("social-store", "conformance");
 
-/// What runs on real services, in this order: package, target, and which of its tests (all, where nothing is said). A target
-/// of its own runs nowhere else; the suite's other cases have run before.
-const CLUSTER: &[(&str, &str, Option<&str>)] = &[
+/// A program of tests on real services: package, target, and which of its tests (all, where nothing is said). A target of its
+/// own runs nowhere else; the suite's other cases have run before.
+type OnServices = (&'static str, &'static str, Option<&'static str>);
+/// What runs on real services, in this order.
+const CLUSTER: &[OnServices] = &[
     ("xtask", "services", None),
     (CONFORMANCE.0, CONFORMANCE.1, Some("cluster::")),
     ("social-store", "waves", None),
     ("social-store", "invariants", None),
     ("social-server", "cluster", None),
+];
+/// What runs beside that, in this order: faults wait for most of their time.
+const FAULTS: &[OnServices] = &[
     ("social-server", "cluster_faults", None),
     ("social-server", "cql_faults", None),
 ];
@@ -48,6 +55,7 @@ impl Part {
             Self::Conformance
         } else if CLUSTER
             .iter()
+            .chain(FAULTS)
             .any(|(owner, name, _)| (*owner, *name) == (package, target))
         {
             Self::Cluster
@@ -88,14 +96,8 @@ pub(crate) fn conformance() -> Tally {
 /// has no test to run: nothing is left out in silence.
 pub(crate) fn cluster() -> Tally {
     // Compiled first: no service waits for the compiler.
-    let programs = CLUSTER.iter().map(|(package, name, filter)| {
-        let built = programs(|owner, target| (owner, target) == (*package, *name));
-        built
-            .map(|built| (built, filter))
-            .map_err(|why| format!("{name} of {package}: {why}"))
-    });
-    let programs = match programs.collect::<Result<Vec<_>, _>>() {
-        Ok(programs) => programs,
+    let (suites, faults) = match compiled(CLUSTER).and_then(|suites| Ok((suites, compiled(FAULTS)?))) {
+        Ok(compiled) => compiled,
         Err(why) => {
             println!("{why}");
             return Tally::FAILED;
@@ -111,18 +113,64 @@ pub(crate) fn cluster() -> Tally {
     };
     println!("{}\n{}", services.cql.what(), services.redis.what());
     println!("up in {:.1} s", start.elapsed().as_secs_f64());
-    let mut tally = Tally::default();
-    for (built, filter) in programs {
-        for ((home, name), program) in built {
-            let mut command = start_test(&program, &home, &["--nocapture"]);
-            command.args(*filter).envs(services.variables());
-            let ran = run::tests(&mut command);
-            let some = ran.passed + ran.failed > 0;
-            tally += ran;
-            if !some {
-                println!("{name} has no test for real services");
-                tally += Tally::FAILED;
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| {
+            let mut told = Vec::new();
+            (on_services(&services, &faults, &mut told), told)
+        });
+        let mut tally = on_services(&services, &suites, &mut io::stdout());
+        match beside.join() {
+            Ok((faults, told)) => {
+                print!("{}", String::from_utf8_lossy(&told));
+                tally += faults;
             }
+            Err(_) => tally += Tally::FAILED,
+        }
+        tally
+    })
+}
+
+/// A program, where it starts, its name, and which of its tests are to run.
+struct Compiled {
+    program: PathBuf,
+    home: PathBuf,
+    name: String,
+    filter: Option<&'static str>,
+}
+
+fn compiled(wanted: &[OnServices]) -> Result<Vec<Compiled>, String> {
+    let mut compiled = Vec::new();
+    for (package, target, filter) in wanted {
+        let built = programs(|owner, name| (owner, name) == (*package, *target));
+        let built = built.map_err(|why| format!("{target} of {package}: {why}"))?;
+        compiled.extend(built.into_iter().map(|((home, name), program)| Compiled {
+            program,
+            home,
+            name,
+            filter: *filter,
+        }));
+    }
+    Ok(compiled)
+}
+
+/// Runs programs one after another on real services. One that has no test for them fails.
+fn on_services(services: &Services, programs: &[Compiled], out: &mut dyn io::Write) -> Tally {
+    let mut tally = Tally::default();
+    for Compiled {
+        program,
+        home,
+        name,
+        filter,
+    } in programs
+    {
+        let mut command = start_test(program, home, &["--nocapture"]);
+        command.args(*filter).envs(services.variables());
+        let ran = run::tests_into(&mut command, out);
+        let some = ran.passed + ran.failed > 0;
+        tally += ran;
+        if !some {
+            println!("{name} has no test for real services");
+            tally += Tally::FAILED;
         }
     }
     tally
