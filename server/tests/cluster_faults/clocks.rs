@@ -25,8 +25,8 @@ const STEP_S: i64 = 5;
 const WRONG_FOR: Duration = Duration::from_secs(8);
 /// Within what time a process says that it cannot serve, and that it can again.
 const NOTICED: Duration = Duration::from_secs(10);
-/// How far an id may be from the time of its call: clocks may differ by a second.
-const SKEW: Duration = Duration::from_millis(1_250);
+/// How far an id may be from the time of its call: clocks may be half a second from the store's, as far as that tells within 0.2 s.
+const SKEW: Duration = Duration::from_millis(750);
 /// Between two calls to the process.
 const PAUSE: Duration = Duration::from_millis(50);
 

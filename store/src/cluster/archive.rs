@@ -6,8 +6,6 @@
 
 mod restore;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use scylla::statement::prepared::PreparedStatement;
@@ -61,10 +59,10 @@ impl Archives {
 #[async_trait]
 impl ArchiveStore for Truth {
     async fn begin_export(&self) -> Result<ExportStart> {
-        let bound = floor_at(self.now().plus(self.skew()).plus_ms(1));
+        let timing = self.events.timing();
+        let bound = floor_at(self.now().plus(timing.skew()).plus_ms(1));
         let minted = self.ids.mint().await?;
-        let slack = self.events.timing().slack;
-        if slack.is_zero() {
+        if timing.slack.is_zero() {
             // The only process: nobody is ahead of it, and what it answered is written.
             return Ok(ExportStart {
                 source: "cluster",
@@ -72,7 +70,7 @@ impl ArchiveStore for Truth {
             });
         }
         // What others, whose clocks may be ahead, were asked to write below the bound is filed after this time, or never.
-        tokio::time::sleep(slack + self.skew()).await;
+        tokio::time::sleep(timing.slack + timing.skew()).await;
         Ok(ExportStart {
             source: "cluster",
             bound: bound.max(minted),
@@ -118,12 +116,6 @@ impl ArchiveStore for Truth {
 }
 
 impl Truth {
-    /// How far the clocks of two processes may be apart.
-    fn skew(&self) -> Duration {
-        let timing = self.events.timing();
-        timing.slack.saturating_sub(timing.filing)
-    }
-
     /// A page of a table of ids, each with what there is under it.
     async fn export_each<F>(
         &self,

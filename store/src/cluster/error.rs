@@ -67,11 +67,16 @@ pub enum Error {
     #[error("every node number is in use; numbers of processes that ended are free after 15 s")]
     NoNode,
     /// The system's clock is not the store's.
-    #[error("the system's clock is {} s {} the CQL store's, and may be 1 s at the most: set both by NTP", seconds(.apart_ms), direction(.apart_ms))]
+    #[error("the system's clock is {} s {} the CQL store's, and may be 0.5 s at the most: set both by NTP", seconds(.apart_ms), direction(.apart_ms))]
     Clock {
         /// By how much it is ahead.
         apart_ms: i64,
     },
+    /// The store is too slow to be held against the system's clock.
+    #[error(
+        "the CQL store does not answer within 0.2 s, too slowly to compare its clock with the system's: start again when it is less busy"
+    )]
+    Slow,
     /// Other processes go by other figures.
     #[error(
         "the processes that run go by other times ({theirs}) than this one ({ours}): stop all of them before you start this one; one that was killed \

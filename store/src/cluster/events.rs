@@ -53,11 +53,18 @@ pub struct Timing {
     pub horizon_every: Duration,
 }
 
+impl Timing {
+    /// How far the clocks of two processes may be apart.
+    pub(super) fn skew(&self) -> Duration {
+        self.slack.saturating_sub(self.filing)
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {
             filing: Duration::from_millis(2_500),
-            slack: Duration::from_millis(3_500),
+            slack: Duration::from_secs(4),
             horizon_every: Duration::from_secs(1),
         }
     }

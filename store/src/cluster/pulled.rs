@@ -28,7 +28,7 @@ use super::truth::Truth;
 use crate::rows::Row;
 
 /// How long a process goes by what it read: another's pulled posts are known that late at the most.
-const KNOWN_FOR: Duration = Duration::from_secs(1);
+pub(super) const KNOWN_FOR: Duration = Duration::from_secs(1);
 /// Partitions of all authors who have stretches.
 const PARTS: u64 = 64;
 /// Partitions of those who were added lately, a minute each, in turn.

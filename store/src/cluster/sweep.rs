@@ -14,6 +14,7 @@ use social_core::id::minted_at;
 
 use super::lists::spread;
 use super::outbox::{SHARDS, Slot, Stage, Watermark, minute_of};
+use super::pulled::KNOWN_FOR;
 use super::truth::Truth;
 
 /// By how much less than it was asked for an event may have been left alone: the next sweep is to take up what this one saw.
@@ -32,6 +33,25 @@ pub(super) struct Sweep {
 struct Shard {
     cursor: u64,
     open: BTreeMap<u64, Open>,
+    /// Events whose rows this process wrote, and when. Others may not know yet that an author's posts are pulled.
+    written: BTreeMap<u64, Instant>,
+}
+
+impl Shard {
+    /// Up to where all that was filed can be read, when not all could be looked at from `unknown` up.
+    fn applied(&mut self, unknown: Option<u64>) -> u64 {
+        self.written.retain(|_, at| at.elapsed() < KNOWN_FOR);
+        let written = self.written.keys().next().copied();
+        unknown.into_iter().chain(written).min().unwrap_or(self.cursor)
+    }
+}
+
+/// What is seen of an open event.
+struct Seen {
+    stage: Stage,
+    steps: u32,
+    /// Its rows were written just now.
+    is_written: bool,
 }
 
 /// An event that has not ended.
@@ -145,7 +165,7 @@ impl Truth {
         let known = self.events.sweep.shards.lock().get(&number).cloned();
         let mut shard = known.unwrap_or_else(|| Shard {
             cursor: mark.settled,
-            open: BTreeMap::new(),
+            ..Shard::default()
         });
         let bound = self.ids.horizon(self.events.timing().slack);
         if bound > shard.cursor {
@@ -155,7 +175,10 @@ impl Truth {
         }
         let unknown = self.follow_up(&mut shard).await;
         let settled = shard.open.keys().next().copied().unwrap_or(shard.cursor);
-        let applied = unknown.unwrap_or(shard.cursor);
+        let applied = match self.events.timing().slack.is_zero() {
+            true => unknown.unwrap_or(shard.cursor),
+            false => shard.applied(unknown),
+        };
         self.outbox
             .raise(&self.db, number, Watermark { settled, applied })
             .await?;
@@ -173,11 +196,15 @@ impl Truth {
             .buffered(AT_ONCE);
         while let Some((id, seen)) = looked_at.next().await {
             match seen {
-                Ok((stage, _)) if !stage.is_open() => {
-                    shard.open.remove(&id);
-                }
-                Ok((_, steps)) => {
-                    shard.open.entry(id).and_modify(|open| open.note(steps));
+                Ok(seen) => {
+                    if seen.is_written {
+                        shard.written.insert(id, Instant::now());
+                    }
+                    if seen.stage.is_open() {
+                        shard.open.entry(id).and_modify(|open| open.note(seen.steps));
+                    } else {
+                        shard.open.remove(&id);
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(?error, event = id, "an open event cannot be looked at");
@@ -188,16 +215,21 @@ impl Truth {
         unknown
     }
 
-    /// Where an event stands and how many steps were taken, its rows being written.
-    async fn look_at(&self, id: u64) -> Result<(Stage, u32)> {
+    /// Where an event stands, its rows being written.
+    async fn look_at(&self, id: u64) -> Result<Seen> {
+        let seen = |stage, steps, is_written| Seen {
+            stage,
+            steps,
+            is_written,
+        };
         let Some(filed) = self.outbox.find(&self.db, id).await? else {
-            return Ok((Stage::Done, 0));
+            return Ok(seen(Stage::Done, 0, false));
         };
-        let stage = match filed.stage {
-            Stage::Filed => self.roll_forward(&filed).await?,
-            stage => stage,
-        };
-        Ok((stage, filed.progress.steps))
+        let steps = filed.progress.steps;
+        Ok(match filed.stage {
+            Stage::Filed => seen(self.roll_forward(&filed).await?, steps, true),
+            stage => seen(stage, steps, false),
+        })
     }
 
     /// Events of a shard that have not ended, from an id up and below another.
@@ -237,6 +269,20 @@ pub(super) fn holders(workers: &[u16]) -> [Option<u16>; SHARDS as usize] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_written_late_is_passed_when_all_processes_know_of_it() {
+        let mut shard = Shard {
+            cursor: 90,
+            ..Shard::default()
+        };
+        assert_eq!((shard.applied(None), shard.applied(Some(50))), (90, 50));
+        shard.written.insert(40, Instant::now());
+        assert_eq!((shard.applied(None), shard.applied(Some(30))), (40, 30));
+        let before = Instant::now().checked_sub(KNOWN_FOR).unwrap();
+        shard.written.insert(40, before);
+        assert_eq!(shard.applied(None), 90);
+    }
 
     #[test]
     fn shards_spread_over_the_workers_and_only_those_of_a_dead_one_move() {

@@ -101,7 +101,7 @@ impl Truth {
         // Also the next holder of this process's number begins above.
         self.ids.mint().await?;
         if !self.events.timing().slack.is_zero() {
-            let ahead = id::minted_at(bound).plus(self.skew()).since(self.now());
+            let ahead = id::minted_at(bound).plus(self.events.timing().skew()).since(self.now());
             tokio::time::sleep(ahead + Duration::from_millis(1)).await;
         }
         Ok(Restoring {
