@@ -3,6 +3,7 @@
 mod archive;
 mod backup;
 mod import;
+mod upload;
 
 use social_core::{Backend, Result, admin};
 use social_observability::event;

@@ -8,12 +8,11 @@ use social_core::{Backend, Error, Result, limits};
 use social_observability::event;
 use social_proto::v1;
 use tonic::{Status, Streaming};
-use tracing::Instrument as _;
 
+use super::upload::{self, Upload};
 use crate::grpc::Drain;
 use crate::grpc::convert::{self, Fields};
 use crate::grpc::reply::Source;
-use crate::grpc::status::{shutting_down, status};
 
 /// An export as messages. It holds the messages of one page at the most.
 pub(super) struct Outgoing {
@@ -96,26 +95,17 @@ fn messages(page: ExportPage) -> Vec<v1::StreamArchiveResponse> {
 }
 
 /// Runs a stream of messages to its end: how far the archive is stored, and how many records of this stream were before.
-///
-/// In a task of its own: where the client goes away, what it had brought must still be put before readers.
 pub(super) async fn import(
     backend: &Backend,
     drain: &Drain,
     messages: Streaming<v1::ImportArchiveRequest>,
 ) -> Result<v1::ImportArchiveResponse, Status> {
-    let (backend, drain) = (backend.clone(), drain.clone());
-    let import = async move {
-        let mut run = Run {
-            backend,
-            stored: None,
-            skipped: 0,
-        };
-        let ended = run.take_all(&drain, messages).await;
-        let finished = run.finish().await.map_err(status);
-        ended.and(finished)
+    let run = Run {
+        backend: backend.clone(),
+        stored: None,
+        skipped: 0,
     };
-    let task = tokio::spawn(import.in_current_span());
-    task.await.unwrap_or_else(|_| Err(status(Error::internal())))
+    upload::run(run, drain, messages).await
 }
 
 /// One stream of an import.
@@ -125,24 +115,8 @@ struct Run {
     skipped: u64,
 }
 
-impl Run {
-    async fn take_all(
-        &mut self,
-        drain: &Drain,
-        mut messages: Streaming<v1::ImportArchiveRequest>,
-    ) -> Result<(), Status> {
-        loop {
-            let message = tokio::select! {
-                biased;
-                () = drain.begun() => return Err(status(shutting_down())),
-                message = messages.message() => message?,
-            };
-            match message {
-                Some(message) => self.take(message).await.map_err(status)?,
-                None => return Ok(()),
-            }
-        }
-    }
+impl Upload<v1::ImportArchiveRequest> for Run {
+    type Answer = v1::ImportArchiveResponse;
 
     async fn take(&mut self, message: v1::ImportArchiveRequest) -> Result<()> {
         let batch = read(message)?;
@@ -154,8 +128,7 @@ impl Run {
         Ok(())
     }
 
-    /// Puts before readers what was stored, however the stream ended.
-    async fn finish(self) -> Result<v1::ImportArchiveResponse> {
+    async fn finish(self) -> Result<Self::Answer> {
         let progress = self
             .stored
             .ok_or_else(|| Error::field("import_id", "is required: the stream held no message"))?;

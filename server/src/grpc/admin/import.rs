@@ -7,12 +7,11 @@ use social_core::{Backend, Error, Result};
 use social_observability::event;
 use social_proto::v1;
 use tonic::{Status, Streaming};
-use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::upload::{self, Upload};
 use crate::grpc::Drain;
 use crate::grpc::convert::{self, Fields};
-use crate::grpc::status::{shutting_down, status};
 
 /// One message of an import.
 pub(super) trait Message: Send + 'static {
@@ -28,26 +27,17 @@ pub(super) trait Message: Send + 'static {
 }
 
 /// Runs a stream of messages to its end: the import's progress, and how many items of this stream were durable before.
-///
-/// In a task of its own: where the client goes away, what it had brought must still be put before readers.
 pub(super) async fn run<M: Message>(
     backend: &Backend,
     drain: &Drain,
     messages: Streaming<M>,
 ) -> Result<(v1::ImportProgress, i64), Status> {
-    let (backend, drain) = (backend.clone(), drain.clone());
-    let import = async move {
-        let mut run = Run {
-            backend,
-            begun: None,
-            skipped: 0,
-        };
-        let ended = run.take_all(&drain, messages).await;
-        let finished = run.finish().await.map_err(status);
-        ended.and(finished)
+    let run = Run {
+        backend: backend.clone(),
+        begun: None,
+        skipped: 0,
     };
-    let task = tokio::spawn(import.in_current_span());
-    task.await.unwrap_or_else(|_| Err(status(Error::internal())))
+    upload::run(run, drain, messages).await
 }
 
 /// One stream of an import.
@@ -58,22 +48,10 @@ struct Run {
     skipped: u64,
 }
 
-impl Run {
-    async fn take_all<M: Message>(&mut self, drain: &Drain, mut messages: Streaming<M>) -> Result<(), Status> {
-        loop {
-            let message = tokio::select! {
-                biased;
-                () = drain.begun() => return Err(status(shutting_down())),
-                message = messages.message() => message?,
-            };
-            match message {
-                Some(message) => self.take(message).await.map_err(status)?,
-                None => return Ok(()),
-            }
-        }
-    }
+impl<M: Message> Upload<M> for Run {
+    type Answer = (v1::ImportProgress, i64);
 
-    async fn take<M: Message>(&mut self, message: M) -> Result<()> {
+    async fn take(&mut self, message: M) -> Result<()> {
         let mut fields = Fields::new();
         let import = fields.uuid(
             "import_id",
@@ -110,8 +88,7 @@ impl Run {
         Ok(())
     }
 
-    /// Puts before readers what was committed, however the stream ended.
-    async fn finish(self) -> Result<(v1::ImportProgress, i64)> {
+    async fn finish(self) -> Result<Self::Answer> {
         let (import, progress) = self
             .begun
             .ok_or_else(|| Error::field("import_id", "is required: the stream held no message"))?;
