@@ -18,6 +18,7 @@ mod operator;
 mod output;
 mod password;
 mod post;
+mod private_file;
 mod progress;
 mod several;
 mod terminal;

@@ -1,7 +1,7 @@
 //! `admin backup`: a copy of everything that a server stores, in one file.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use social_sdk::{AdminClient, Reason, TryStreamExt as _, v1};
 use crate::app::App;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{Cell, Facts, text};
-use crate::progress;
+use crate::{private_file, progress};
 
 /// Where the backup goes.
 #[derive(Debug, Args)]
@@ -104,7 +104,7 @@ impl Part {
         part.push(format!(".{}.part", std::process::id()));
         let path = target.with_file_name(part);
         Ok(Self {
-            file: private().create_new(true).open(&path)?,
+            file: private_file::options().create_new(true).open(&path)?,
             path,
             target: target.to_path_buf(),
             is_finished: false,
@@ -127,15 +127,4 @@ impl Drop for Part {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options
 }

@@ -1,7 +1,7 @@
 //! The file of contexts: which servers there are, and who is logged in at each.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -12,6 +12,7 @@ use social_sdk::{Credentials, StoreLock, TokenStore};
 
 use crate::app::is_loopback;
 use crate::failure::{Exit, Failure, Result};
+use crate::private_file;
 
 /// The context that is used while the file has none.
 pub(crate) const DEFAULT_CONTEXT: &str = "default";
@@ -172,7 +173,7 @@ impl Store {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = private().create_new(true).open(&new)?;
+        let mut file = private_file::options().create_new(true).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, &self.path)
@@ -180,7 +181,10 @@ impl Store {
 
     fn lock(&self) -> io::Result<File> {
         self.make_folder()?;
-        let file = private().create(true).truncate(false).open(self.beside(".lock"))?;
+        let file = private_file::options()
+            .create(true)
+            .truncate(false)
+            .open(self.beside(".lock"))?;
         let start = Instant::now();
         loop {
             match file.try_lock() {
@@ -209,17 +213,6 @@ impl Store {
         name.push(suffix);
         name.into()
     }
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options
 }
 
 #[cfg(unix)]
@@ -290,7 +283,7 @@ impl TokenStore for UserTokens {
 
     fn try_lock(&self) -> io::Result<Option<StoreLock>> {
         self.store.make_folder()?;
-        let file = private()
+        let file = private_file::options()
             .create(true)
             .truncate(false)
             .open(self.store.beside(".refresh.lock"))?;
@@ -391,7 +384,7 @@ mod tests {
         let (_folder, store) = store();
         store.make_folder().expect("made");
         let text = "current = \"here\"\ntoken = \"rt_secret\n";
-        private()
+        private_file::options()
             .create_new(true)
             .open(store.path())
             .expect("made")

@@ -1,6 +1,6 @@
 //! An archive that is being written, and what is in it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use social_sdk::{ArchiveWriter, v1};
 use super::{io_failure, open, unusable};
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{Cell, Facts, text};
+use crate::private_file;
 
 /// Kinds of records, in the order of an archive: name in JSON, and for people.
 const KINDS: [(&str, &str); 7] = [
@@ -183,14 +184,11 @@ impl Unfinished {
 
 /// Opens a file that only its owner may read, making it where it is missing. One that is there, and others may read or have put there, is refused.
 fn private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(io::Error::other("it is no plain file"));
     }
-    let file = options.open(path)?;
+    let mut options = private_file::options();
+    let file = options.create(true).truncate(false).read(true).open(path)?;
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     Ok(file)
