@@ -10,26 +10,19 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt as _};
-use prost::Message as _;
 use social_proto::v1;
 
 pub use file::{ArchiveError, ArchiveReader, ArchiveWriter};
 
-use crate::call::present;
-use crate::core::{Core, Unary, Upload};
+use crate::Error;
+use crate::bulk::{Packer, Sender};
+use crate::core::Core;
 use crate::live::{self, Feed, Next, Reconnect};
-use crate::{Error, Reason};
 
 /// An export that gives nothing for this long is taken for broken: its stream has no heartbeat.
 const PATIENCE: Duration = Duration::from_secs(24);
-/// Records in one message.
-const MESSAGE_RECORDS: usize = 1_000;
-/// Bytes of the records in one message; servers take 1 MiB.
-const MESSAGE_BYTES: usize = 900 << 10;
 /// Messages in one segment, which is kept in memory until it is durable.
 const SEGMENT_MESSAGES: usize = 4;
-/// Bound of one segment.
-const SEGMENT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// An export of the whole platform that is about to begin, or to go on.
 #[derive(Debug)]
@@ -129,37 +122,30 @@ impl Feed for ExportFeed {
     }
 }
 
-/// Is told how far an import has come.
-type Told = Box<dyn FnMut(&v1::ArchiveImport) + Send>;
-
 /// An import of an archive that is about to run, or to go on.
 #[must_use = "an import begins with `run`"]
 pub struct ImportArchive {
-    core: Arc<Core>,
     header: v1::ArchiveHeader,
-    timeout: Duration,
-    on_progress: Option<Told>,
+    sender: Sender<v1::ArchiveImport>,
 }
 
 impl ImportArchive {
     pub(crate) fn new(core: &Arc<Core>, header: v1::ArchiveHeader) -> Self {
         Self {
-            core: core.clone(),
             header,
-            timeout: SEGMENT_TIMEOUT,
-            on_progress: None,
+            sender: Sender::new(core),
         }
     }
 
     /// Is told how far the import has come, about every 4,000 records.
     pub fn on_progress(mut self, told: impl FnMut(&v1::ArchiveImport) + Send + 'static) -> Self {
-        self.on_progress = Some(Box::new(told));
+        self.sender.on_progress = Some(Box::new(told));
         self
     }
 
     /// Bounds each segment of about 4,000 records, its retries included. Default 2 minutes.
     pub fn segment_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.sender.timeout = timeout;
         self
     }
 
@@ -168,18 +154,10 @@ impl ImportArchive {
     /// # Errors
     /// When the server cannot be asked.
     pub fn progress(&self) -> impl Future<Output = Result<Option<v1::ArchiveImport>, Error>> + Send + use<> {
-        // Without `self`, which is not to be shared between threads: who waits may be a task that moves.
-        let core = self.core.clone();
         let request = v1::GetArchiveImportRequest {
             import_id: self.header.archive_id.clone(),
         };
-        async move {
-            match core.call(&Unary(request), core.transport.timeout).await {
-                Ok(answer) => present("progress", answer.progress).map(Some),
-                Err(error) if error.reason() == Reason::ImportNotFound => Ok(None),
-                Err(error) => Err(error),
-            }
-        }
+        self.sender.progress(request, |answer| answer.progress)
     }
 
     /// Brings the records in. They must be all records of the archive, from the first, in its order: those that are durable already are skipped.
@@ -198,7 +176,7 @@ impl ImportArchive {
             let record = records.next().await.transpose()?;
             record.ok_or_else(|| Error::protocol("the archive has fewer records than were brought in"))?;
         }
-        let mut packer = Packer::new(self.header.clone(), begun.next_offset);
+        let mut packer = packer(self.header.clone(), begun.next_offset);
         while let Some(record) = records.next().await {
             packer.push(record?);
             // One message more than a segment has: the last one of all is marked.
@@ -208,16 +186,11 @@ impl ImportArchive {
             }
         }
         // Also where it was complete before: the server then finishes what it may have been kept from.
-        Ok(self.send(packer.finish()).await?)
+        Ok(self.send(ending(packer)).await?)
     }
 
     async fn send(&mut self, segment: Vec<v1::ImportArchiveRequest>) -> Result<v1::ArchiveImport, Error> {
-        let answer = self.core.call(&Upload(segment), self.timeout).await?;
-        let progress = present("progress", answer.progress)?;
-        if let Some(told) = &mut self.on_progress {
-            told(&progress);
-        }
-        Ok(progress)
+        self.sender.send(segment, |answer| answer.progress).await
     }
 }
 
@@ -229,68 +202,35 @@ impl fmt::Debug for ImportArchive {
     }
 }
 
-/// Packs records into messages.
-struct Packer {
-    header: v1::ArchiveHeader,
-    /// Index in the whole archive of the first of `records`.
-    offset: i64,
-    /// Of the message that is being filled.
-    records: Vec<v1::ArchiveRecord>,
-    bytes: usize,
-    /// Full ones.
-    messages: Vec<v1::ImportArchiveRequest>,
+/// Packs the records from `offset` on.
+fn packer(header: v1::ArchiveHeader, offset: i64) -> Packer<v1::ArchiveRecord, v1::ImportArchiveRequest> {
+    Packer::new(offset, move |offset, records| v1::ImportArchiveRequest {
+        import_id: header.archive_id.clone(),
+        offset,
+        records,
+        header: Some(header.clone()),
+        last: false,
+    })
 }
 
-impl Packer {
-    fn new(header: v1::ArchiveHeader, offset: i64) -> Self {
-        Self {
-            header,
-            offset,
-            records: Vec::new(),
-            bytes: 0,
-            messages: Vec::new(),
-        }
+/// The messages that are left; the last one says so, and holds no record where none is left.
+fn ending(mut packer: Packer<v1::ArchiveRecord, v1::ImportArchiveRequest>) -> Vec<v1::ImportArchiveRequest> {
+    if packer.is_empty() {
+        packer.seal();
     }
-
-    fn push(&mut self, record: v1::ArchiveRecord) {
-        // Key and length in front of each record take at most 6 bytes.
-        let bytes = record.encoded_len() + 6;
-        if self.records.len() >= MESSAGE_RECORDS || self.bytes + bytes > MESSAGE_BYTES {
-            self.seal();
-        }
-        self.bytes += bytes;
-        self.records.push(record);
+    let mut messages = packer.finish();
+    if let Some(message) = messages.last_mut() {
+        message.last = true;
     }
-
-    fn seal(&mut self) {
-        let records = std::mem::take(&mut self.records);
-        let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
-        self.messages.push(v1::ImportArchiveRequest {
-            import_id: self.header.archive_id.clone(),
-            offset: self.offset,
-            records,
-            header: Some(self.header.clone()),
-            last: false,
-        });
-        self.offset += count;
-        self.bytes = 0;
-    }
-
-    /// The messages that are left; the last one says so, and holds none where nothing is left.
-    fn finish(mut self) -> Vec<v1::ImportArchiveRequest> {
-        if !self.records.is_empty() || self.messages.is_empty() {
-            self.seal();
-        }
-        if let Some(message) = self.messages.last_mut() {
-            message.last = true;
-        }
-        self.messages
-    }
+    messages
 }
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
+    use crate::bulk::MESSAGE_ITEMS;
 
     fn like(content: &str) -> v1::ArchiveRecord {
         let record = v1::archive_record::Record::Post(v1::ArchivePost {
@@ -302,15 +242,15 @@ mod tests {
 
     #[test]
     fn messages_are_bounded_and_the_last_one_says_so() {
-        let mut packer = Packer::new(v1::ArchiveHeader::default(), 7);
+        let mut packer = packer(v1::ArchiveHeader::default(), 7);
         for number in 0..2_500_u32 {
             packer.push(like(&"x".repeat(if number < 1_500 { 1 } else { 40_000 })));
         }
-        let messages = packer.finish();
+        let messages = ending(packer);
         let mut offset = 7;
         for (number, message) in messages.iter().enumerate() {
             assert_eq!(message.offset, offset);
-            assert!(message.records.len() <= MESSAGE_RECORDS && message.encoded_len() <= 1 << 20);
+            assert!(message.records.len() <= MESSAGE_ITEMS && message.encoded_len() <= 1 << 20);
             assert_eq!(message.last, number + 1 == messages.len());
             offset += i64::try_from(message.records.len()).expect("fits");
         }
@@ -319,7 +259,7 @@ mod tests {
 
     #[test]
     fn an_archive_that_is_in_already_still_gets_its_end() {
-        let messages = Packer::new(v1::ArchiveHeader::default(), 70).finish();
+        let messages = ending(packer(v1::ArchiveHeader::default(), 70));
         assert_eq!((messages.len(), messages[0].offset, messages[0].last), (1, 70, true));
     }
 

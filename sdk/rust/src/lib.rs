@@ -36,6 +36,7 @@ mod admin;
 mod archive;
 mod auth;
 mod backup;
+mod bulk;
 mod call;
 mod client;
 mod comments;
