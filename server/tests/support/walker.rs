@@ -88,24 +88,18 @@ impl Walk<'_> {
     }
 
     /// Items of a whole listing.
-    async fn all<A: Message + Default, T: Debug>(
+    async fn all<Q: Message, A: Message + Default, T: Debug>(
         &self,
         method: &str,
-        page: impl Fn(String) -> Vec<u8>,
+        page: impl Fn(String) -> Q,
         take: impl Fn(A) -> (Vec<T>, String),
     ) -> String {
         let (mut items, mut token) = (Vec::new(), String::new());
         loop {
-            let path = format!("/social.v1.{method}");
-            let answer = self
-                .line
-                .raw(&path, self.viewer.token.as_deref(), vec![page(token)])
-                .await;
-            let bytes = match answer {
-                Ok(bytes) => bytes,
-                Err(failure) => return failure.reason,
+            let (more, next) = match self.ask(method, &page(token)).await {
+                Ok(answer) => take(answer),
+                Err(reason) => return reason,
             };
-            let (more, next) = take(A::decode(bytes.as_slice()).unwrap());
             items.extend(more);
             if next.is_empty() {
                 return format!("{items:?}");
@@ -121,37 +115,28 @@ impl Walk<'_> {
         let user: Result<v1::GetUserResponse, _> = self.ask("UserService/GetUser", &request).await;
         let posts = self.all(
             "PostService/ListUserPosts",
-            |page_token| {
-                let request = v1::ListUserPostsRequest {
-                    user_id: id.to_owned(),
-                    page_token,
-                    ..Default::default()
-                };
-                request.encode_to_vec()
+            |page_token| v1::ListUserPostsRequest {
+                user_id: id.to_owned(),
+                page_token,
+                ..Default::default()
             },
             |page: v1::ListUserPostsResponse| (page.posts, page.next_page_token),
         );
         let followers = self.all(
             "GraphService/ListFollowers",
-            |page_token| {
-                let request = v1::ListFollowersRequest {
-                    user_id: id.to_owned(),
-                    page_token,
-                    ..Default::default()
-                };
-                request.encode_to_vec()
+            |page_token| v1::ListFollowersRequest {
+                user_id: id.to_owned(),
+                page_token,
+                ..Default::default()
             },
             |page: v1::ListFollowersResponse| (page.followers, page.next_page_token),
         );
         let following = self.all(
             "GraphService/ListFollowing",
-            |page_token| {
-                let request = v1::ListFollowingRequest {
-                    user_id: id.to_owned(),
-                    page_token,
-                    ..Default::default()
-                };
-                request.encode_to_vec()
+            |page_token| v1::ListFollowingRequest {
+                user_id: id.to_owned(),
+                page_token,
+                ..Default::default()
             },
             |page: v1::ListFollowingResponse| (page.following, page.next_page_token),
         );
@@ -180,25 +165,19 @@ impl Walk<'_> {
         let post: Result<v1::GetPostResponse, _> = self.ask("PostService/GetPost", &request).await;
         let revisions = self.all(
             "PostService/ListPostRevisions",
-            |page_token| {
-                let request = v1::ListPostRevisionsRequest {
-                    post_id: id.to_owned(),
-                    page_token,
-                    ..Default::default()
-                };
-                request.encode_to_vec()
+            |page_token| v1::ListPostRevisionsRequest {
+                post_id: id.to_owned(),
+                page_token,
+                ..Default::default()
             },
             |page: v1::ListPostRevisionsResponse| (page.revisions, page.next_page_token),
         );
         let likers = self.all(
             "LikeService/ListPostLikers",
-            |page_token| {
-                let request = v1::ListPostLikersRequest {
-                    post_id: id.to_owned(),
-                    page_token,
-                    ..Default::default()
-                };
-                request.encode_to_vec()
+            |page_token| v1::ListPostLikersRequest {
+                post_id: id.to_owned(),
+                page_token,
+                ..Default::default()
             },
             |page: v1::ListPostLikersResponse| (page.likers, page.next_page_token),
         );
@@ -223,14 +202,11 @@ impl Walk<'_> {
     }
 
     async fn comments(&self, post: &str, parent: &str) -> String {
-        let page = |page_token| {
-            let request = v1::ListCommentsRequest {
-                post_id: post.to_owned(),
-                parent_id: parent.to_owned(),
-                page_token,
-                ..Default::default()
-            };
-            request.encode_to_vec()
+        let page = |page_token| v1::ListCommentsRequest {
+            post_id: post.to_owned(),
+            parent_id: parent.to_owned(),
+            page_token,
+            ..Default::default()
         };
         let take = |page: v1::ListCommentsResponse| (page.comments, page.next_page_token);
         self.all("CommentService/ListComments", page, take).await
@@ -239,12 +215,9 @@ impl Walk<'_> {
     /// What only the viewer is told of.
     async fn own(&self, ids: &Ids) -> Vec<(String, String)> {
         let mut answers = Vec::new();
-        let page = |page_token| {
-            let request = v1::GetHomeTimelineRequest {
-                page_token,
-                ..Default::default()
-            };
-            request.encode_to_vec()
+        let page = |page_token| v1::GetHomeTimelineRequest {
+            page_token,
+            ..Default::default()
         };
         let take = |page: v1::GetHomeTimelineResponse| (page.items, page.next_page_token);
         let home = self.all("TimelineService/GetHomeTimeline", page, take).await;
@@ -252,36 +225,27 @@ impl Walk<'_> {
         let marker: Result<v1::GetMarkerResponse, _> =
             self.ask("TimelineService/GetMarker", &v1::GetMarkerRequest {}).await;
         answers.push(("for the marker".to_owned(), format!("{marker:?}")));
-        let page = |page_token| {
-            let request = v1::ListUserLikesRequest {
-                page_token,
-                ..Default::default()
-            };
-            request.encode_to_vec()
+        let page = |page_token| v1::ListUserLikesRequest {
+            page_token,
+            ..Default::default()
         };
         let take = |page: v1::ListUserLikesResponse| (page.likes, page.next_page_token);
         answers.push((
             "for likes".to_owned(),
             self.all("LikeService/ListUserLikes", page, take).await,
         ));
-        let page = |page_token| {
-            let request = v1::ListBlocksRequest {
-                page_token,
-                ..Default::default()
-            };
-            request.encode_to_vec()
+        let page = |page_token| v1::ListBlocksRequest {
+            page_token,
+            ..Default::default()
         };
         let take = |page: v1::ListBlocksResponse| (page.blocks, page.next_page_token);
         answers.push((
             "for blocks".to_owned(),
             self.all("GraphService/ListBlocks", page, take).await,
         ));
-        let page = |page_token| {
-            let request = v1::ListMutesRequest {
-                page_token,
-                ..Default::default()
-            };
-            request.encode_to_vec()
+        let page = |page_token| v1::ListMutesRequest {
+            page_token,
+            ..Default::default()
         };
         let take = |page: v1::ListMutesResponse| (page.mutes, page.next_page_token);
         answers.push((
