@@ -50,7 +50,7 @@ use tokio_util::sync::CancellationToken;
 pub use db::Consistencies;
 pub use error::Error;
 pub use events::Timing;
-pub use nodes::{Identity, PAUSED, Process};
+pub use nodes::{Identity, PAUSED};
 pub use ready::{Probe, Unready};
 pub use schema::{Migrated, Replication};
 pub use scylla::statement::Consistency;
@@ -209,11 +209,6 @@ impl Cluster {
     pub fn budgets(&self) -> impl Future<Output = Arc<dyn Budgets>> + Send + use<> {
         let redis = self.redis.clone();
         async move { Arc::new(RedisBudgets::new(&redis).await) as Arc<dyn Budgets> }
-    }
-
-    /// Every process in the register.
-    pub async fn processes(&self) -> social_core::Result<Vec<Process>> {
-        self.lease.processes().await
     }
 
     /// Ends writing, gives the node number back, and ends the tasks.

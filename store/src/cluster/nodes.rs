@@ -63,17 +63,17 @@ pub struct Identity {
 
 /// A process of the cluster, as the register shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Process {
+pub(super) struct Process {
     /// Its node number.
-    pub node: u16,
+    pub(super) node: u16,
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// What it does: its roles, or [`PAUSED`].
-    pub roles: String,
+    pub(super) roles: String,
     /// When it started.
-    pub started_at: Time,
+    pub(super) started_at: Time,
     /// When its lease ends unless it is renewed.
-    pub expires_at: Time,
+    pub(super) expires_at: Time,
 }
 
 /// A leased node number.
