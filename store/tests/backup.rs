@@ -1,6 +1,8 @@
 //! Backups of a data folder that is being written to, and what stands in one that was made of them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails loudly")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +15,11 @@ use social_core::comments::CommentDraft;
 use social_core::fanout::{self, Policy, Progress, State, Step, Strategy};
 use social_core::graph::EdgeKind;
 use social_core::page::Range;
-use social_core::posts::{PostDraft, Visibility};
-use social_core::request::RequestKey;
-use social_core::users::NewUser;
 use social_core::{Clock, EventId, PostId, Time, UserId, admin, limits};
 use social_store::embedded::{self, Config, Embedded, Error, backup::Problem};
 use tempfile::TempDir;
+
+use support::{draft, key, post, user};
 
 const START: Time = Time::from_unix_ms(1_800_000_000_000);
 const WRITERS: usize = 8;
@@ -32,40 +33,6 @@ fn open(dir: &Path, clock: &Clock) -> Embedded {
 fn close(store: Embedded, backend: Backend) {
     drop(backend);
     store.close().unwrap();
-}
-
-fn key() -> RequestKey {
-    RequestKey {
-        key: rand::random(),
-        fingerprint: [0; 16],
-    }
-}
-
-fn draft(author: UserId, content: &str) -> PostDraft {
-    PostDraft {
-        author,
-        title: None,
-        content: content.to_owned(),
-        visibility: Visibility::Public,
-        in_reply_to: None,
-        facets: Vec::new(),
-    }
-}
-
-async fn user(backend: &Backend, handle: &str) -> UserId {
-    let new = NewUser {
-        handle: handle.parse().unwrap(),
-        display_name: handle.to_owned(),
-        bio: String::new(),
-        password: None,
-        created_at: None,
-    };
-    backend.store.create_user(new, key()).await.unwrap().value.id
-}
-
-async fn post(backend: &Backend, author: UserId, content: &str) -> PostId {
-    let created = backend.store.create_post(draft(author, content), key(), None).await;
-    created.unwrap().value.post.id
 }
 
 async fn follow(backend: &Backend, from: UserId, to: UserId) {

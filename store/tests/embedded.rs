@@ -1,59 +1,20 @@
 //! The embedded backend as a process meets it: its folder, and what stands in it after a restart.
 #![allow(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod support;
+
 use std::path::Path;
 
-use social_core::backend::{Backend, RowCount};
-use social_core::posts::{PostDraft, Visibility};
-use social_core::request::RequestKey;
-use social_core::users::NewUser;
-use social_core::{Clock, PostId, Reason, Time, UserId};
+use social_core::backend::RowCount;
+use social_core::{Clock, Reason, Time};
 use social_store::embedded::{self, Config, Error};
+
+use support::{draft, key, post, user};
 
 const START: Time = Time::from_unix_ms(1_800_000_000_000);
 
 fn open(dir: &Path) -> Result<embedded::Embedded, Error> {
     embedded::open(Config::new(dir, Clock::system()))
-}
-
-fn key() -> RequestKey {
-    RequestKey {
-        key: rand::random(),
-        fingerprint: [0; 16],
-    }
-}
-
-async fn user(backend: &Backend, handle: &str) -> UserId {
-    let new = NewUser {
-        handle: handle.parse().unwrap(),
-        display_name: handle.to_owned(),
-        bio: String::new(),
-        password: None,
-        created_at: None,
-    };
-    backend.store.create_user(new, key()).await.unwrap().value.id
-}
-
-fn draft(author: UserId, content: &str) -> PostDraft {
-    PostDraft {
-        author,
-        title: None,
-        content: content.to_owned(),
-        visibility: Visibility::Public,
-        in_reply_to: None,
-        facets: Vec::new(),
-    }
-}
-
-async fn post(backend: &Backend, author: UserId, content: &str) -> PostId {
-    backend
-        .store
-        .create_post(draft(author, content), key(), None)
-        .await
-        .unwrap()
-        .value
-        .post
-        .id
 }
 
 #[test]

@@ -5,19 +5,20 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod delay;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::time::{Duration, Instant};
 
 use social_core::fanout::{Policy, Strategy};
 use social_core::graph::EdgeKind;
-use social_core::posts::{PostDraft, Visibility};
-use social_core::request::{Caller, RequestKey, Viewer};
+use social_core::request::{Caller, Viewer};
 use social_core::timeline::{HomeRequest, home};
-use social_core::users::NewUser;
 use social_core::{Backend, Clock, PostId, SessionId, UserId};
 use social_store::cluster::{self, Cluster, CqlConfig, Identity, Timing, redis};
 
 use delay::Delay;
+use support::{post, user};
 
 /// How long answers are held back: long against everything else that a page takes.
 const WHILE: Duration = Duration::from_millis(100);
@@ -93,9 +94,9 @@ impl Platform {
     /// Somebody who follows authors of pushed and of pulled posts, and likes some of them.
     async fn populated(&self) -> UserId {
         let store = &self.backend.store;
-        let reader = self.user("reader").await;
+        let reader = user(&self.backend, "reader").await;
         for number in 0..AUTHORS {
-            let author = self.user(&format!("author_{number}")).await;
+            let author = user(&self.backend, &format!("author_{number}")).await;
             store
                 .set_edge(EdgeKind::Follow, reader, author, true, None)
                 .await
@@ -108,42 +109,12 @@ impl Platform {
                 };
                 store.set_policy(policy, None).await.unwrap();
             }
-            for post in 0..POSTS {
-                let id = self.post(author, &format!("post {post}")).await;
-                store.set_like(reader, id, post == 1).await.unwrap();
+            for nth in 0..POSTS {
+                let id = post(&self.backend, author, &format!("post {nth}")).await;
+                store.set_like(reader, id, nth == 1).await.unwrap();
             }
         }
         reader
-    }
-
-    async fn user(&self, handle: &str) -> UserId {
-        let user = NewUser {
-            handle: handle.parse().unwrap(),
-            display_name: handle.to_uppercase(),
-            bio: String::new(),
-            password: None,
-            created_at: None,
-        };
-        self.backend.store.create_user(user, key()).await.unwrap().value.id
-    }
-
-    async fn post(&self, author: UserId, content: &str) -> PostId {
-        let draft = PostDraft {
-            author,
-            title: None,
-            content: content.into(),
-            visibility: Visibility::Public,
-            in_reply_to: None,
-            facets: Vec::new(),
-        };
-        self.backend
-            .store
-            .create_post(draft, key(), None)
-            .await
-            .unwrap()
-            .value
-            .post
-            .id
     }
 
     async fn page(&self, reader: UserId) -> Vec<PostId> {
@@ -170,13 +141,6 @@ impl Platform {
         times.sort_unstable();
         println!("{times:.0?}");
         times[PAGES / 2].as_nanos() / WHILE.as_nanos()
-    }
-}
-
-fn key() -> RequestKey {
-    RequestKey {
-        key: rand::random(),
-        fingerprint: [1; 16],
     }
 }
 
