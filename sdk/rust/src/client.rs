@@ -148,7 +148,8 @@ impl ClientBuilder {
     /// Adds a server (`http://host:port` or `https://host:port`, also as `grpc://` and `grpcs://`). Default: [`DEFAULT_ENDPOINT`].
     ///
     /// With several servers of one platform, calls take turns. One that cannot be reached or answers UNAVAILABLE is passed over for 2 s, and
-    /// what failed there is repeated at another one: so a client outlives the loss and the restart of any of them.
+    /// what failed there is repeated at another one: so a client outlives the loss and the restart of any of them. One that answers nothing
+    /// until a call's deadline, of 1 s or more, is passed over too; that call itself fails.
     ///
     /// ```no_run
     /// # fn f() -> Result<(), social_sdk::Error> {

@@ -20,8 +20,10 @@ use crate::{Error, Origin};
 
 /// The greatest answer that is taken, in bytes. Servers bound theirs to half of that.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
-/// How long a server that cannot be reached, or says that it cannot serve, is passed over where there are others.
+/// How long a server that cannot be reached, is silent, or says that it cannot serve, is passed over where there are others.
 const REST_MS: u64 = 2_000;
+/// How much time an attempt must be given, for the lack of an answer to tell something of its server.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// `authorization` header.
 pub(crate) type Bearer = MetadataValue<Ascii>;
@@ -42,8 +44,30 @@ pub(crate) struct Transport {
 
 struct Lane {
     channel: Channel,
-    /// Milliseconds since the start of the transport.
+    /// Milliseconds since the start of the transport, as all here.
     rests_until: AtomicU64,
+    /// When the server answered last, whatever it said.
+    answered_at: AtomicU64,
+}
+
+impl Lane {
+    /// Takes in how an attempt ended that was `given` so long. The server rests where another may do better: it cannot be reached, drains,
+    /// has lost its store, or is silent, as a machine is that is gone.
+    fn note(&self, error: Option<&Error>, began_ms: u64, ended_ms: u64, given: Duration) {
+        if error.is_none_or(|error| error.origin() == Origin::Server) {
+            self.answered_at.store(ended_ms, Ordering::Relaxed);
+        }
+        let rests = error.is_some_and(|error| match error.origin() {
+            Origin::Transport => error.is_unsent(),
+            Origin::Server => error.code() == Code::Unavailable,
+            // Where others were answered meanwhile, it is the call that takes long.
+            Origin::Deadline => given >= SILENCE && self.answered_at.load(Ordering::Relaxed) <= began_ms,
+            _ => false,
+        });
+        if rests {
+            self.rests_until.store(ended_ms + REST_MS, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Transport {
@@ -58,6 +82,7 @@ impl Transport {
             .map(|channel| Lane {
                 channel,
                 rests_until: AtomicU64::new(0),
+                answered_at: AtomicU64::new(0),
             })
             .collect();
         let budget = Budget::new(&policy);
@@ -140,11 +165,9 @@ impl Transport {
             .unwrap_or_else(|_| Err(Error::deadline(left)));
         if let Err(error) = &outcome {
             tracing::debug!(rpc = M::PATH, %error, "attempt failed");
-            if is_of_server(error) {
-                let until = self.elapsed_ms(Instant::now()) + REST_MS;
-                lane.rests_until.store(until, Ordering::Relaxed);
-            }
         }
+        let ended = self.elapsed_ms(Instant::now());
+        lane.note(outcome.as_ref().err(), self.elapsed_ms(now), ended, left);
         outcome
     }
 
@@ -175,15 +198,6 @@ impl Transport {
             request.metadata_mut().insert("authorization", bearer.clone());
         }
         request
-    }
-}
-
-/// Whether another server may do better: this one cannot be reached, drains, or has lost its store.
-fn is_of_server(error: &Error) -> bool {
-    match error.origin() {
-        Origin::Transport => error.is_unsent(),
-        Origin::Server => error.code() == Code::Unavailable,
-        _ => false,
     }
 }
 

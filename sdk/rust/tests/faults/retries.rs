@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use social_sdk::{Client, Code, Origin, Reason, RetryPolicy, Uuid, v1};
 use tonic::Status;
 
@@ -456,6 +456,89 @@ async fn a_server_that_is_away_is_passed_over() {
     for _ in 0..50 {
         client.users().get_by_handle("ann").await.expect("found");
     }
+}
+
+/// Two servers, of which the first never answers for `gone`. With them a client, and who was asked for at the first.
+async fn half_silent() -> (Client, Seen<String>) {
+    let (silent, well) = (Fake::default(), Fake::default());
+    let seen = Seen::new();
+    let notes = seen.clone();
+    silent.unary::<v1::GetUserRequest>(move |request: tonic::Request<v1::GetUserRequest>| {
+        let asked = match request.into_inner().user {
+            Some(v1::get_user_request::User::Handle(handle)) => handle,
+            _ => String::new(),
+        };
+        notes.note(asked.clone());
+        async move {
+            if asked == "gone" {
+                std::future::pending::<()>().await;
+            }
+            Ok(v1::GetUserResponse { user: Some(user()) })
+        }
+    });
+    well.unary::<v1::GetUserRequest>(async |_| Ok(v1::GetUserResponse { user: Some(user()) }));
+    let mut builder = Client::builder().retry(hasty());
+    for fake in [&silent, &well] {
+        builder = builder.endpoint(format!("http://{}", fake.start().await));
+    }
+    (builder.build().expect("a client"), seen)
+}
+
+/// Asks the first server, whose turn it is, for the one that it is silent about; gives why there was no answer.
+async fn unanswered(client: &Client, timeout: Duration) -> Origin {
+    let call = client.users().get_by_handle("gone").timeout(timeout);
+    call.await.expect_err("no answer").origin()
+}
+
+#[tokio::test]
+async fn a_silent_server_is_passed_over_for_a_while() {
+    let (client, seen) = half_silent().await;
+    assert_eq!(
+        unanswered(&client, Duration::from_millis(1_200)).await,
+        Origin::Deadline
+    );
+    for _ in 0..10 {
+        client
+            .users()
+            .get_by_handle("gone")
+            .await
+            .expect("answered by the other");
+    }
+    assert_eq!(seen.count(), 1);
+    // It may be back by then.
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    for _ in 0..2 {
+        client.users().get_by_handle("ann").await.expect("answered");
+    }
+    assert_eq!(seen.all(), ["gone", "ann"]);
+}
+
+#[tokio::test]
+async fn a_call_in_a_hurry_tells_nothing_of_its_server() {
+    let (client, seen) = half_silent().await;
+    assert_eq!(unanswered(&client, Duration::from_millis(100)).await, Origin::Deadline);
+    for _ in 0..2 {
+        client.users().get_by_handle("ann").await.expect("answered");
+    }
+    assert_eq!(seen.all(), ["gone", "ann"]);
+}
+
+#[tokio::test]
+async fn a_server_that_answers_others_is_not_silent() {
+    let (client, seen) = half_silent().await;
+    let others = async {
+        // The long call has the first turn.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for _ in 0..2 {
+            client.users().get_by_handle("ann").await.expect("answered");
+        }
+    };
+    let long = unanswered(&client, Duration::from_millis(1_500));
+    assert_eq!(join(long, others).await.0, Origin::Deadline);
+    for _ in 0..2 {
+        client.users().get_by_handle("bob").await.expect("answered");
+    }
+    assert_eq!(seen.all(), ["gone", "ann", "bob"]);
 }
 
 #[tokio::test]
