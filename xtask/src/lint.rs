@@ -1,8 +1,10 @@
 //! The part that looks at the source without running it. Each check counts as one.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::run;
+use crate::suites;
 use crate::tally::Tally;
 
 /// The version of cargo-deny that is installed when the machine has none.
@@ -13,14 +15,20 @@ const BUF: &str = "1.75.0";
 /// Formatting, clippy, dependencies, protobufs.
 pub(crate) fn run() -> Tally {
     let mut tally = run::check(run::cargo().args(["fmt", "--all", "--check"]));
-    tally += run::check(
-        run::cargo()
-            .args(["clippy", "--locked", "--workspace", "--all-targets"])
-            .args(["--", "--deny", "warnings"]),
-    );
+    tally += run::check(&mut clippy(["--all-targets"].into_iter()));
+    // "All" are those that run where there are no services.
+    tally += run::check(&mut clippy(suites::on_services().flat_map(|target| ["--test", target])));
     tally += dependencies();
     tally += protobufs();
     tally
+}
+
+/// The linter of some targets.
+fn clippy<'a>(targets: impl Iterator<Item = &'a str>) -> Command {
+    let mut clippy = run::cargo();
+    clippy.args(["clippy", "--locked", "--workspace"]);
+    clippy.args(targets).args(["--", "--deny", "warnings"]);
+    clippy
 }
 
 /// Licences, bans, sources and, where the network allows, advisories.

@@ -40,6 +40,11 @@ const FAULTS: &[OnServices] = &[
     ("social-server", "cql_faults", None),
 ];
 
+/// Targets that run on real services.
+pub(crate) fn on_services() -> impl Iterator<Item = &'static str> {
+    CLUSTER.iter().chain(FAULTS).map(|(_, target, _)| *target)
+}
+
 /// The part that an integration test belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -116,9 +121,9 @@ pub(crate) fn cluster() -> Tally {
     thread::scope(|scope| {
         let beside = scope.spawn(|| {
             let mut told = Vec::new();
-            (on_services(&services, &faults, &mut told), told)
+            (run_all(&services, &faults, &mut told), told)
         });
-        let mut tally = on_services(&services, &suites, &mut io::stdout());
+        let mut tally = run_all(&services, &suites, &mut io::stdout());
         match beside.join() {
             Ok((faults, told)) => {
                 print!("{}", String::from_utf8_lossy(&told));
@@ -154,7 +159,7 @@ fn compiled(wanted: &[OnServices]) -> Result<Vec<Compiled>, String> {
 }
 
 /// Runs programs one after another on real services. One that has no test for them fails.
-fn on_services(services: &Services, programs: &[Compiled], out: &mut dyn io::Write) -> Tally {
+fn run_all(services: &Services, programs: &[Compiled], out: &mut dyn io::Write) -> Tally {
     let mut tally = Tally::default();
     for Compiled {
         program,
