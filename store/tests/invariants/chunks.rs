@@ -11,8 +11,9 @@ use social_store::cluster::Consistency;
 use uuid::Uuid;
 
 use crate::site::Site;
+use crate::support::{draft, new_user, user};
 use crate::work::{drive, patiently};
-use crate::world::{draft, new_user, post, user};
+use crate::world::post;
 
 /// More than a step serves.
 const FOLLOWERS: usize = limits::FANOUT_STEP + 100;

@@ -7,7 +7,8 @@ use social_core::{EventId, PostId, UserId};
 use tokio::runtime::Runtime;
 
 use crate::site::Site;
-use crate::world::{deeds, draft, key, new_user, post, user};
+use crate::support::{draft, key, new_user, user};
+use crate::world::{deeds, post};
 
 /// How the log is made, as the schema has it.
 fn log_table() -> String {

@@ -9,8 +9,9 @@ use social_store::faulty::{self, Plan};
 
 use crate::cql::{APPLIED, DEAD, DONE, Logged, REJECTED};
 use crate::site::Site;
+use crate::support::{draft, key};
 use crate::work::{drive, sweep_until};
-use crate::world::{World, draft, key, post};
+use crate::world::{World, post};
 
 /// Broken where the sweep passes over an event: one that nobody marked, one that was filed a minute late, one whose work was not done, one whose
 /// claim is another's, one whose work fails for ever.

@@ -7,7 +7,8 @@ use social_core::{Time, UserId};
 use uuid::Uuid;
 
 use crate::site::Site;
-use crate::world::{edge, new_user, user};
+use crate::support::{new_user, user};
+use crate::world::edge;
 
 /// Years ago.
 const OLD: Time = Time::from_unix_ms(1_300_000_000_000);
@@ -36,7 +37,7 @@ async fn an_import_that_is_cut_off_leaves_no_handle_for_nobody() {
     let handle = "bob".parse().unwrap();
     let bob = store.user_ids(&[handle]).await.unwrap()[0].unwrap();
     let found = store.users(&[bob]).await.unwrap().remove(0).unwrap();
-    assert_eq!((found.id, found.display_name.as_str()), (bob, "BOB"));
+    assert_eq!((found.id, found.display_name.as_str()), (bob, "bob"));
     worker.close().await;
     site.end().await;
 }

@@ -14,6 +14,8 @@ mod rebuilt;
 mod repeated;
 mod shape;
 mod site;
+#[path = "../support/mod.rs"]
+mod support;
 mod without_redis;
 mod work;
 mod world;

@@ -10,7 +10,8 @@ use xtask::services::Redis;
 use xtask::services::redis::Options;
 
 use crate::site::{Site, TIMING};
-use crate::world::{draft, post, user};
+use crate::support::{draft, user};
+use crate::world::post;
 
 /// How long what is to happen at once may take on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
@@ -66,7 +67,7 @@ async fn what_a_flushed_redis_lost_is_found_at_once() {
         .expect("the loss is noticed");
     let lost = backend
         .store
-        .create_post(draft(ann, "x"), crate::world::key(), None)
+        .create_post(draft(ann, "x"), crate::support::key(), None)
         .await;
     let lost = lost.unwrap().value.post.id;
     assert!(

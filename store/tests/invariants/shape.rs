@@ -10,13 +10,14 @@ use social_core::{PostId, Time, limits};
 use uuid::Uuid;
 
 use crate::site::Site;
+use crate::support::{draft, user};
 use crate::work::patiently;
-use crate::world::{draft, edge, post, user};
+use crate::world::{edge, post};
 
 /// What the largest partition of any list may hold: a full bucket, a batch that was placed together, and what comes in until that is noticed.
 const LARGEST: i64 = 12_000;
 /// Entries: enough for a second generation of buckets.
-const ENTRIES: usize = 30_000;
+const ENTRIES: usize = 15_000;
 /// The day of the first one.
 const OLD: Time = Time::from_unix_ms(1_300_000_000_000);
 /// Lists that one post goes into: of its author, of all its author's, of replies.

@@ -13,11 +13,12 @@ use social_core::fanout::{Policy, Strategy};
 use social_core::graph::{Direction, EdgeKind};
 use social_core::page::{Order, Range};
 use social_core::posts::{PostDraft, PostEdit, Visibility};
-use social_core::request::{Caller, RequestKey, Viewer};
+use social_core::request::{Caller, Viewer};
 use social_core::timeline::{self, HomeRequest};
-use social_core::users::{NewUser, ProfileEdit};
+use social_core::users::ProfileEdit;
 use social_core::{Backend, CommentId, EventId, PostId, Result, SessionId, UserId};
-use uuid::Uuid;
+
+use crate::support::{draft, key, new_user, user};
 
 const ALL: Range = Range {
     order: Order::OldestFirst,
@@ -28,35 +29,6 @@ const ALL: Range = Range {
 
 /// How long counts may take to be exact again.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The key of a new request.
-pub(crate) fn key() -> RequestKey {
-    RequestKey {
-        key: Uuid::new_v4().into_bytes(),
-        fingerprint: [1; 16],
-    }
-}
-
-pub(crate) fn new_user(handle: &str) -> NewUser {
-    NewUser {
-        handle: handle.parse().unwrap(),
-        display_name: handle.to_uppercase(),
-        bio: String::new(),
-        password: None,
-        created_at: None,
-    }
-}
-
-pub(crate) fn draft(author: UserId, content: &str) -> PostDraft {
-    PostDraft {
-        author,
-        title: None,
-        content: content.into(),
-        visibility: Visibility::Public,
-        in_reply_to: None,
-        facets: Vec::new(),
-    }
-}
 
 fn text(content: &str) -> PostEdit {
     PostEdit {
@@ -90,11 +62,6 @@ fn session(user: UserId) -> NewSession {
         address: None,
         refresh: RefreshHash(refresh),
     }
-}
-
-pub(crate) async fn user(backend: &Backend, handle: &str) -> UserId {
-    let made = backend.store.create_user(new_user(handle), key()).await;
-    made.unwrap().value.id
 }
 
 pub(crate) async fn post(backend: &Backend, draft: PostDraft) -> PostId {
@@ -422,7 +389,7 @@ pub(crate) async fn deeds(backend: &Backend, names: &str) -> Vec<Deed> {
     };
     vec![
         Deed::new("create a user", move |backend: Backend| {
-            let new = NewUser::clone(&new);
+            let new = (*new).clone();
             async move { backend.store.create_user(new, key()).await.map(drop) }
         }),
         Deed::new("edit a profile", move |backend: Backend| async move {

@@ -27,16 +27,21 @@ pub fn draft(author: UserId, content: &str) -> PostDraft {
     }
 }
 
-/// Makes a user.
-pub async fn user(backend: &Backend, handle: &str) -> UserId {
-    let new = NewUser {
+/// A user, before it is made.
+pub fn new_user(handle: &str) -> NewUser {
+    NewUser {
         handle: handle.parse().unwrap(),
         display_name: handle.to_owned(),
         bio: String::new(),
         password: None,
         created_at: None,
-    };
-    backend.store.create_user(new, key()).await.unwrap().value.id
+    }
+}
+
+/// Makes a user.
+pub async fn user(backend: &Backend, handle: &str) -> UserId {
+    let made = backend.store.create_user(new_user(handle), key()).await;
+    made.unwrap().value.id
 }
 
 /// Makes a public post.
