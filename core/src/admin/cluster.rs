@@ -41,6 +41,8 @@ pub enum Lease {
     Alone,
     /// It lives, and holds its node number for so long unless it renews that.
     Held(Duration),
+    /// It holds it, too, and does nothing until its clock agrees with the store's.
+    Paused(Duration),
     /// It ran out so long ago, and was not given back: the process was killed, is frozen, or cannot reach the store.
     RanOut(Duration),
 }

@@ -102,6 +102,7 @@ fn shown(known: nodes::Process, now: Time) -> Option<Process> {
     let lease = match known.expires_at.since(now) {
         Duration::ZERO if known.expires_at == Time::default() => return None,
         Duration::ZERO => Lease::RanOut(now.since(known.expires_at)),
+        left if known.roles == nodes::PAUSED => Lease::Paused(left),
         left => Lease::Held(left),
     };
     let is_shown = !matches!(lease, Lease::RanOut(ago) if ago > limits::PROCESS_SHOWN);
@@ -145,6 +146,14 @@ mod tests {
         let lease = |expires_at| shown(process(expires_at), NOW).map(|process| process.lease);
         let seconds = Duration::from_secs;
         assert_eq!(lease(NOW.plus(seconds(4))), Some(Lease::Held(seconds(4))));
+        let paused = nodes::Process {
+            roles: nodes::PAUSED.to_owned(),
+            ..process(NOW.plus(seconds(4)))
+        };
+        assert_eq!(
+            shown(paused, NOW).map(|process| process.lease),
+            Some(Lease::Paused(seconds(4)))
+        );
         let ago = |time: Duration| Time::from_unix_ms(NOW.unix_ms() - time.as_millis() as u64);
         assert_eq!(lease(ago(seconds(9))), Some(Lease::RanOut(seconds(9))));
         assert_eq!(lease(NOW), Some(Lease::RanOut(Duration::ZERO)));

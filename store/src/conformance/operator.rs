@@ -46,7 +46,7 @@ async fn the_process_that_answers_lives_and_holds_every_shard(t: &Subject) {
     let lives = match own.lease {
         Lease::Alone => t.kind() != Kind::Cluster,
         Lease::Held(left) => t.kind() == Kind::Cluster && left <= Duration::from_secs(10),
-        Lease::RanOut(_) => false,
+        Lease::Paused(_) | Lease::RanOut(_) => false,
     };
     assert!(lives, "{own:?}");
     let shards: Vec<u16> = cluster.shards_of(own.node).map(|shard| shard.number).collect();

@@ -45,6 +45,7 @@ fn lease(lease: Lease) -> (v1::ProcessState, i64) {
     match lease {
         Lease::Alone => (v1::ProcessState::Live, 0),
         Lease::Held(left) => (v1::ProcessState::Live, millis(left)),
+        Lease::Paused(left) => (v1::ProcessState::Paused, millis(left)),
         Lease::RanOut(ago) => (v1::ProcessState::Lost, -millis(ago)),
     }
 }
@@ -113,6 +114,12 @@ mod tests {
         let unheld = &answer.shards[1];
         assert!(!unheld.held && unheld.settled_time.is_none());
         assert_eq!((answer.shards[2].held, answer.shards[2].node), (true, 9));
+    }
+
+    #[test]
+    fn a_process_whose_clock_is_wrong_lives_and_is_paused() {
+        let paused = lease(Lease::Paused(Duration::from_secs(7)));
+        assert_eq!(paused, (v1::ProcessState::Paused, 7_000));
     }
 
     #[test]
