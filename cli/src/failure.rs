@@ -252,7 +252,9 @@ fn hint_of(error: &Error) -> Option<&'static str> {
         Reason::DeadLetterNotFound => {
             "`socialctl admin deadletter list` lists what is there; it may have been replayed"
         }
-        Reason::BackupUnsupported => "take snapshots of the CQL store itself, by its own tools",
+        Reason::BackupUnsupported => {
+            "take snapshots of the CQL store itself, by its own tools, or `socialctl admin export`"
+        }
         Reason::ImportNotFound => "nothing was committed for this import yet: start it from the beginning",
         Reason::HandleTaken => "choose another handle, or log in with `socialctl auth login HANDLE`",
         Reason::PlatformNotEmpty | Reason::ArchiveConflict => {

@@ -40,7 +40,8 @@ pub(super) async fn run(app: &App, admin: &AdminClient, target: &Target) -> Resu
     let written = write(admin, &mut part, &bar).await;
     bar.finish_and_clear();
     let last = written?;
-    part.finish().map_err(|error| Failure::file("write", path, &error))?;
+    part.finish(target.replace)
+        .map_err(|error| Failure::file("write", path, &error))?;
     app.output.item(&facts(path, &last, began.elapsed()))?;
     app.output
         .note("it holds hashes of passwords, but no signing keys: keep it as the data folder, and a copy of the folder's `keys` apart from it")
@@ -112,12 +113,11 @@ impl Part {
     }
 
     /// Puts the file where it belongs, durably.
-    fn finish(mut self) -> io::Result<()> {
+    fn finish(mut self, replaces: bool) -> io::Result<()> {
         self.file.sync_all()?;
-        fs::rename(&self.path, &self.target)?;
+        private_file::put(&self.path, &self.target, replaces)?;
         self.is_finished = true;
-        let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use social_sdk::v1::archive_record::Record;
-use social_sdk::{ArchiveWriter, v1};
+use social_sdk::{ArchiveError, ArchiveWriter, v1};
 
 use super::{io_failure, open, unusable};
 use crate::failure::{Exit, Failure, Result};
@@ -176,8 +176,8 @@ impl Unfinished {
         let (header, writer) = *begun;
         let failed = io_failure("write", &self.path);
         let records = writer.records();
-        writer.finish().and_then(|file| file.sync_all()).map_err(&failed)?;
-        fs::rename(&self.path, file).map_err(&failed)?;
+        writer.finish().and_then(|file| file.sync_all()).map_err(failed)?;
+        private_file::put(&self.path, file, false).map_err(io_failure("write", file))?;
         Ok((header, records))
     }
 }
@@ -198,8 +198,12 @@ fn private(path: &Path) -> io::Result<File> {
 fn counted(path: &Path) -> Result<Counts> {
     let mut reader = open(path)?;
     let mut counts = Counts::default();
-    while let Ok(Some(stretch)) = reader.next() {
-        counts.note(&stretch);
+    // It has no end, and is as long as its last position allowed.
+    loop {
+        match reader.next() {
+            Ok(Some(stretch)) => counts.note(&stretch),
+            Err(error @ ArchiveError::Io(_)) => return Err(unusable(path, &error)),
+            Ok(None) | Err(_) => return Ok(counts),
+        }
     }
-    Ok(counts)
 }

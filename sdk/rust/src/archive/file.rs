@@ -103,9 +103,15 @@ impl ArchiveWriter<File> {
             Err(_) => return Ok(None),
         };
         let mut place = None;
-        while let Ok(Some(stretch)) = reader.next() {
-            if !stretch.position.is_empty() {
-                place = Some((reader.read, reader.hash.clone(), reader.records, stretch.position));
+        loop {
+            match reader.next() {
+                Ok(Some(stretch)) if stretch.position.is_empty() => {}
+                Ok(Some(stretch)) => {
+                    place = Some((reader.read, reader.hash.clone(), reader.records, stretch.position));
+                }
+                // What cannot be read now may be whole: it is not to be cut off.
+                Err(error @ ArchiveError::Io(_)) => return Err(error),
+                Ok(None) | Err(_) => break,
             }
         }
         let header = reader.header().clone();
