@@ -133,8 +133,10 @@ pub const STREAM_BUFFER: usize = 256;
 pub const STREAMS_PER_USER: usize = 20;
 /// Open streams of one address, whoever they belong to.
 pub const STREAMS_PER_ADDRESS: usize = 2_000;
-/// Open streams of a process.
+/// Open streams of a port, unless the configuration says otherwise.
 pub const STREAMS: usize = 20_000;
+/// The most that it may say.
+pub const STREAMS_MAX: usize = 1_000_000;
 /// How often an idle stream says that it lives.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often counts that changed are sent at the most.

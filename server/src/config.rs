@@ -141,6 +141,8 @@ pub struct Admin {
 pub struct Connection {
     /// Open connections of a port; further ones are closed at once.
     pub max: usize,
+    /// Open streams of a port; further ones are refused. An idle one takes about 15 kB.
+    pub max_streams: usize,
     /// Seconds after which a connection is asked to end once its calls are done, so that clients spread anew.
     pub max_age_s: u64,
     /// Seconds without a frame after which the client is asked for a sign of life.
@@ -229,6 +231,7 @@ impl Default for Connection {
     fn default() -> Self {
         Self {
             max: 20_000,
+            max_streams: social_core::limits::STREAMS,
             max_age_s: 3_600,
             keepalive_interval_s: 15,
             keepalive_timeout_s: 10,

@@ -268,7 +268,11 @@ fn listen(
     limits: &Arc<Limits>,
     (public, admin): (Option<Reserved>, Reserved),
 ) -> Result<(Option<Listening>, Listening), Error> {
-    let rules = |door| Arc::new(Rules::new(door, Arc::clone(limits), parts.streams.drain.clone()));
+    let max_streams = config.connection.max_streams;
+    let rules = |door| {
+        let drain = parts.streams.drain.clone();
+        Arc::new(Rules::new(door, Arc::clone(limits), max_streams, drain))
+    };
     let public = match public.zip(access.users) {
         Some((port, auth)) => {
             let services = routes::public(parts, &auth)?;

@@ -289,6 +289,19 @@ async fn revoke(line: &Line, alice: &Person, device: &Person, way: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_of_all_are_bounded_as_configured() {
+    let house = House::open_with(|config| config.connection.max_streams = 2, async |_| {}).await;
+    let line = &house.line;
+    let (alice, bob) = tokio::join!(house.person("alice"), house.person("bob"));
+    let open = Home::open(line, &alice, "").await.unwrap();
+    let _open = Home::open(line, &bob, "").await.unwrap();
+    let refusal = refused(Home::open(line, &bob, "").await.map(drop));
+    assert_refused(&refusal, Code::ResourceExhausted, "OVERLOADED");
+    drop(open);
+    eventually("room", async || Home::open(line, &bob, "").await.ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_are_bounded_for_each_user_and_given_back() {
     let house = House::open().await;
     let line = &house.line;

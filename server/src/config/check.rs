@@ -1,5 +1,6 @@
 //! What a configuration must keep to beyond the types of its values.
 
+use social_core::limits;
 use social_observability::check_filter;
 
 use super::{Config, Connection, Error, Rate, Role, Store, Tls};
@@ -72,6 +73,12 @@ impl Config {
 impl Connection {
     fn check(&self, problems: &mut Vec<String>) {
         within("connection.max", self.max as u64, 1..=1_000_000, problems);
+        within(
+            "connection.max_streams",
+            self.max_streams as u64,
+            1..=limits::STREAMS_MAX as u64,
+            problems,
+        );
         within("connection.max_age_s", self.max_age_s, 1..=604_800, problems);
         within(
             "connection.keepalive_timeout_s",
@@ -181,6 +188,8 @@ mod tests {
         assert!(problems_of(|c| c.tls.cert = Some("a".into())).contains("tls.key: is missing"));
         assert!(problems_of(|c| c.admin.listen = ([0, 0, 0, 0], 1).into()).contains("admin.tls.cert"));
         assert!(problems_of(|c| c.admin.listen = c.listen).contains("admin.listen"));
+        let streams = problems_of(|c| c.connection.max_streams = 0);
+        assert!(streams.contains("connection.max_streams: is 0; it must be from 1 to 1000000"));
         assert!(problems_of(|c| c.workers = 0).contains("workers: is 0; it must be from 1 to 64"));
         assert!(problems_of(|c| c.rate_limits.write.user_burst = 0).contains("rate_limits.write.user_burst"));
         let filter = problems_of(|c| c.telemetry.filter = Some("info,,=x".into()));

@@ -302,6 +302,10 @@ pub const SETTINGS: &[Setting] = &[
         "Open connections of a port; further ones are closed at once",
     ),
     number(
+        "connection.max_streams",
+        "Open streams of a port; further ones are refused",
+    ),
+    number(
         "connection.max_age_s",
         "Seconds after which a connection is asked to end once its calls are done",
     ),

@@ -144,12 +144,12 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Rules with the process's bounds.
-    pub(crate) fn new(door: Door, limits: Arc<Limits>, drain: Drain) -> Self {
+    /// Rules of a port that may have so many open streams.
+    pub(crate) fn new(door: Door, limits: Arc<Limits>, max_streams: usize, drain: Drain) -> Self {
         Self {
             door,
             limits,
-            admission: Admission::new(limits::REQUESTS_IN_FLIGHT, limits::STREAMS),
+            admission: Admission::new(limits::REQUESTS_IN_FLIGHT, max_streams),
             drain,
         }
     }
