@@ -124,12 +124,20 @@ impl Server {
         }
     }
 
+    /// Starts a program that is none of the services. Like those it ends with us, and its folder with it.
+    pub fn start(name: &str, command: Command, folder: PathBuf) -> Result<Self, String> {
+        let mut server = Self::new(name, command, Handle::Process, folder);
+        server.launch()?;
+        Ok(server)
+    }
+
     /// Its process, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.running.as_ref().map(|running| running.child.id())
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// What it is called.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
@@ -177,11 +185,7 @@ impl Server {
     }
 
     /// Waits until the question is answered well; an error says the last answer, and the end of the log.
-    pub(super) fn wait(
-        &mut self,
-        patience: Duration,
-        mut question: impl FnMut() -> Result<(), String>,
-    ) -> Result<(), String> {
+    pub fn wait(&mut self, patience: Duration, mut question: impl FnMut() -> Result<(), String>) -> Result<(), String> {
         let start = Instant::now();
         loop {
             let Err(answer) = question() else {
@@ -271,7 +275,8 @@ impl Server {
         }
     }
 
-    fn log(&self) -> PathBuf {
+    /// The file that everything it says goes into.
+    pub fn log(&self) -> PathBuf {
         self.folder.join("log")
     }
 
