@@ -34,15 +34,16 @@ const CLUSTER: &[OnServices] = &[
     ("social-store", "invariants", None),
     ("social-server", "cluster", None),
 ];
-/// What runs beside that, in this order: faults wait for most of their time.
-const FAULTS: &[OnServices] = &[
-    ("social-server", "cluster_faults", None),
-    ("social-server", "cql_faults", None),
-];
+/// What runs beside that: faults wait for most of their time.
+const FAULTS: &[OnServices] = &[("social-server", "cluster_faults", None)];
+/// What runs alone in the end: three more nodes fill the machine, and clients are to notice little.
+const RING: &[OnServices] = &[("social-server", "cql_faults", None)];
+
+const ON_SERVICES: [&[OnServices]; 3] = [CLUSTER, FAULTS, RING];
 
 /// Targets that run on real services.
 pub(crate) fn on_services() -> impl Iterator<Item = &'static str> {
-    CLUSTER.iter().chain(FAULTS).map(|(_, target, _)| *target)
+    ON_SERVICES.into_iter().flatten().map(|(_, target, _)| *target)
 }
 
 /// The part that an integration test belongs to.
@@ -58,9 +59,9 @@ impl Part {
     fn of(package: &str, target: &str) -> Self {
         if (package, target) == CONFORMANCE {
             Self::Conformance
-        } else if CLUSTER
-            .iter()
-            .chain(FAULTS)
+        } else if ON_SERVICES
+            .into_iter()
+            .flatten()
             .any(|(owner, name, _)| (*owner, *name) == (package, target))
         {
             Self::Cluster
@@ -101,7 +102,7 @@ pub(crate) fn conformance() -> Tally {
 /// has no test to run: nothing is left out in silence.
 pub(crate) fn cluster() -> Tally {
     // Compiled first: no service waits for the compiler.
-    let (suites, faults) = match compiled(CLUSTER).and_then(|suites| Ok((suites, compiled(FAULTS)?))) {
+    let [suites, faults, ring] = match compiled_all() {
         Ok(compiled) => compiled,
         Err(why) => {
             println!("{why}");
@@ -131,6 +132,7 @@ pub(crate) fn cluster() -> Tally {
             }
             Err(_) => tally += Tally::FAILED,
         }
+        tally += run_all(&services, &ring, &mut io::stdout());
         tally
     })
 }
@@ -141,6 +143,10 @@ struct Compiled {
     home: PathBuf,
     name: String,
     filter: Option<&'static str>,
+}
+
+fn compiled_all() -> Result<[Vec<Compiled>; 3], String> {
+    Ok([compiled(CLUSTER)?, compiled(FAULTS)?, compiled(RING)?])
 }
 
 fn compiled(wanted: &[OnServices]) -> Result<Vec<Compiled>, String> {

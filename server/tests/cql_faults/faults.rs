@@ -30,7 +30,7 @@ const STANDSTILL: Duration = Duration::from_secs(13);
 const ENDLESS: Duration = Duration::from_secs(8);
 /// Of so many calls one may have to be repeated, since a busy machine lets calls fail by itself; while a node stood still without anybody minding,
 /// it was every second one.
-const REPEATED_OF: u64 = 20;
+const REPEATED_OF: u64 = 8;
 /// Looks at which a process may not have been ready, of some hundred.
 const UNREADY: u64 = 10;
 /// How often the health of a process is asked for.
