@@ -148,7 +148,7 @@ impl Auth {
         // Held for as long as the attempt counts, so that right passwords, many at once, do not count as guesses.
         let place = self.passwords.place(caller.address)?;
         let attempt = self.throttle.attempt(account, caller.address)?;
-        match self.find_matching(backend, user, password, place.clone()).await {
+        match self.find_matching(backend, user, password, Arc::clone(&place)).await {
             Ok(Some(stored)) => {
                 attempt.succeeded();
                 Ok(stored)
@@ -166,7 +166,7 @@ impl Auth {
         backend: &Backend,
         user: Option<UserId>,
         password: &SecretString,
-        place: Place,
+        place: Arc<Place>,
     ) -> Result<Option<(UserId, PasswordHash)>> {
         // No user has the default id; it is read so that an unknown handle costs the same reads.
         let account = backend.store.account(user.unwrap_or_default()).await?;

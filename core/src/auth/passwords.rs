@@ -65,10 +65,9 @@ impl Default for Passwords {
 }
 
 /// A place in the queue. The hasher holds it until it is done, also when the caller has gone away.
-#[derive(Clone)]
 pub struct Place {
-    _share: Option<Arc<Share>>,
-    _permit: Arc<OwnedSemaphorePermit>,
+    _share: Option<Share>,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// How many places each client has, by [`throttle::place`]; clients without one are not in it.
@@ -141,18 +140,23 @@ impl Passwords {
     }
 
     /// A place in the queue for the client at `address`. OVERLOADED.
-    pub fn place(&self, address: Option<IpAddr>) -> Result<Place> {
+    pub fn place(&self, address: Option<IpAddr>) -> Result<Arc<Place>> {
         let share = address.map(|address| Share::take(&self.taken, address)).transpose()?;
         let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| overloaded())?;
-        Ok(Place {
-            _share: share.map(Arc::new),
-            _permit: Arc::new(permit),
-        })
+        Ok(Arc::new(Place {
+            _share: share,
+            _permit: permit,
+        }))
     }
 
     /// Whether a password is the one that was hashed. `None` (no such account, or one that cannot log in) is never, and takes as
     /// long.
-    pub async fn verify(&self, password: &SecretString, hash: Option<&PasswordHash>, place: Place) -> Result<bool> {
+    pub async fn verify(
+        &self,
+        password: &SecretString,
+        hash: Option<&PasswordHash>,
+        place: Arc<Place>,
+    ) -> Result<bool> {
         let expected = hash.unwrap_or(&self.dummy).clone();
         let exists = hash.is_some();
         let password = password.clone();
@@ -168,7 +172,7 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
-        place: Place,
+        place: Arc<Place>,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let hasher = Arc::clone(&self.hashers)
@@ -370,7 +374,7 @@ mod tests {
     async fn one_address_takes_a_few_places_only() {
         let passwords = cheap();
         let hog = Some(IpAddr::from([203, 0, 113, 5]));
-        let mut held: Vec<Place> = (0..limits::PASSWORD_PLACES_PER_ADDRESS)
+        let mut held: Vec<Arc<Place>> = (0..limits::PASSWORD_PLACES_PER_ADDRESS)
             .map(|_| passwords.place(hog).unwrap())
             .collect();
         let error = passwords.hash(&secret("correct horse"), hog).await.unwrap_err();

@@ -51,10 +51,7 @@ pub(super) async fn agree(db: &Db, lease: &Lease, ids: &Ids, timing: Timing) -> 
             return Err(refusal(theirs, ours));
         }
         let event = ids.mint().await?;
-        let put = match &stored {
-            None => docs.create(db, AGREED, event, &ours).await?,
-            Some(before) => docs.replace(db, AGREED, before, event, &ours).await?,
-        };
+        let put = docs.put(db, AGREED, stored.as_ref(), event, &ours).await?;
         if put == Put::Lost {
             continue;
         }

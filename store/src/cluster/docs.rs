@@ -129,14 +129,50 @@ impl Docs {
         if before.events.contains(&event) {
             return Ok(Put::Stored);
         }
-        let mut events = vec![event];
-        events.extend(before.events.iter().take(REMEMBERED - 1));
+        let events = remembered(event, &before.events);
         let body = encode_as(T::FORMAT, &(&events, row))?;
         let (version, next) = (before.version as i64, before.version as i64 + 1);
         let put = db
             .compare_and_set(&self.update, (next, body, id.value(), version))
             .await;
         self.settle::<T>(db, id, event, put).await
+    }
+
+    /// Stores a new document, or replaces it as it was read.
+    pub(super) async fn put<T: Row>(
+        &self,
+        db: &Db,
+        id: impl Key,
+        before: Option<&Doc<T>>,
+        event: u64,
+        row: &T,
+    ) -> Result<Put> {
+        match before {
+            None => self.create(db, id, event, row).await,
+            Some(before) => self.replace(db, id, before, event, row).await,
+        }
+    }
+
+    /// [`put`](Self::put) in the place of what is held, which then is what is stored.
+    pub(super) async fn save<T: Row + Clone>(
+        &self,
+        db: &Db,
+        id: impl Key,
+        held: &mut Option<Doc<T>>,
+        event: u64,
+        row: &T,
+    ) -> Result<Put> {
+        let put = self.put(db, id, held.as_ref(), event, row).await?;
+        if put == Put::Stored {
+            let before = held.take().map(|doc| (doc.version, doc.events));
+            let (version, events) = before.unwrap_or_default();
+            *held = Some(Doc {
+                version: version + 1,
+                events: remembered(event, &events),
+                row: row.clone(),
+            });
+        }
+        Ok(put)
     }
 
     /// Replaces the document that had version `before`, as an event that may have done so already.
@@ -177,6 +213,12 @@ impl Docs {
     }
 }
 
+/// The events that a document remembers once `event` has changed it.
+fn remembered(event: u64, before: &[u64]) -> Vec<u64> {
+    let before = before.iter().copied().take(REMEMBERED - 1);
+    std::iter::once(event).chain(before).collect()
+}
+
 /// Changes a document until no other change comes in between. `decide` sees the row and answers the new one, or `None` to leave it.
 pub(super) async fn change<T: Row, F>(
     docs: &Docs,
@@ -193,10 +235,7 @@ where
         let Some(row) = decide(before.as_ref().map(|doc| &doc.row))? else {
             return Ok(before.map(|doc| doc.row));
         };
-        let put = match &before {
-            None => docs.create(db, id, event, &row).await?,
-            Some(before) => docs.replace(db, id, before, event, &row).await?,
-        };
+        let put = docs.put(db, id, before.as_ref(), event, &row).await?;
         if put == Put::Stored {
             return Ok(Some(row));
         }

@@ -288,22 +288,8 @@ impl Truth {
 
     async fn save_import(&self, run: &mut Run) -> Result<Put> {
         let event = self.ids.mint().await?;
-        let (docs, row) = (&self.imports.docs, &run.import);
-        let put = match &run.stored {
-            None => docs.create(&self.db, run.id, event, row).await?,
-            Some(before) => docs.replace(&self.db, run.id, before, event, row).await?,
-        };
-        if put == Put::Stored {
-            let before = run.stored.take();
-            run.stored = Some(Doc {
-                version: before.as_ref().map_or(0, |doc| doc.version) + 1,
-                events: std::iter::once(event)
-                    .chain(before.into_iter().flat_map(|doc| doc.events))
-                    .collect(),
-                row: run.import.clone(),
-            });
-        }
-        Ok(put)
+        let docs = &self.imports.docs;
+        docs.save(&self.db, run.id, &mut run.stored, event, &run.import).await
     }
 }
 

@@ -299,10 +299,7 @@ impl Pulled {
                 self.remember(author, version, present, at);
                 return Ok(());
             };
-            let put = match &before {
-                None => self.docs.create(db, author.0, event, &next).await?,
-                Some(before) => self.docs.replace(db, author.0, before, event, &next).await?,
-            };
+            let put = self.docs.put(db, author.0, before.as_ref(), event, &next).await?;
             if put == Put::Stored {
                 self.remember(author, version + 1, next, at);
                 return Ok(());

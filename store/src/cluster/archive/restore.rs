@@ -1,6 +1,6 @@
 //! Storing the records of an archive.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +11,9 @@ use social_core::fanout::Mode;
 use social_core::{Error, PostId, Result, UserId, id};
 
 use super::{ARCHIVE, AT_ONCE};
-use crate::cluster::change::Act;
 use crate::cluster::comments::Places as CommentPlaces;
 use crate::cluster::docs::{Doc, Put};
-use crate::cluster::graph::{Buckets, EdgeChanges, EdgeSet, Ends};
+use crate::cluster::graph::{Buckets, EdgeSet, Ends};
 use crate::cluster::likes::LikeRow;
 use crate::cluster::posts::{Places as PostPlaces, PostRow};
 use crate::cluster::truth::Truth;
@@ -213,26 +212,19 @@ impl Truth {
     }
 
     async fn store_edges(&self, row: &Restoring, records: &[Option<Record>]) -> Result<()> {
-        let mut changes: BTreeMap<i64, Vec<EdgeSet>> = BTreeMap::new();
-        for (record, placed) in records.iter().zip(&row.placed) {
-            if let (Some(Record::Edge(edge)), Places::Edge(buckets)) = (record, placed.places) {
-                changes.entry(placed.stamp).or_default().push(EdgeSet {
-                    ends: ends(edge),
-                    active: true,
-                    since: edge.since,
-                    buckets,
-                });
-            }
-        }
-        for (stamp, sets) in changes {
-            let event = sets.first().map_or(0, |set| set.since);
-            let change = EdgeChanges { sets };
-            // A follow beside a block is ended, whichever of the two came first.
-            let applied = self.apply_edges(Act { event, stamp }, &change).await;
-            self.recount_after_edges(&change);
-            applied?;
-        }
-        Ok(())
+        let edges = records.iter().zip(&row.placed).filter_map(|(record, placed)| {
+            let (Some(Record::Edge(edge)), Places::Edge(buckets)) = (record, placed.places) else {
+                return None;
+            };
+            let set = EdgeSet {
+                ends: ends(edge),
+                active: true,
+                since: edge.since,
+                buckets,
+            };
+            Some((placed.stamp, set))
+        });
+        self.import_edges(edges).await
     }
 
     /// Sees to it that later imports of foreign data give no id that is in the archive.
@@ -268,21 +260,7 @@ impl Truth {
     async fn save_archive(&self, run: &mut Run) -> Result<Put> {
         let event = self.ids.mint().await?;
         let docs = &self.archives.settings;
-        let put = match &run.stored {
-            None => docs.create(&self.db, ARCHIVE, event, &run.row).await?,
-            Some(before) => docs.replace(&self.db, ARCHIVE, before, event, &run.row).await?,
-        };
-        if put == Put::Stored {
-            let before = run.stored.take();
-            run.stored = Some(Doc {
-                version: before.as_ref().map_or(0, |doc| doc.version) + 1,
-                events: std::iter::once(event)
-                    .chain(before.into_iter().flat_map(|doc| doc.events))
-                    .collect(),
-                row: run.row.clone(),
-            });
-        }
-        Ok(put)
+        docs.save(&self.db, ARCHIVE, &mut run.stored, event, &run.row).await
     }
 }
 

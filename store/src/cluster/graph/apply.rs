@@ -4,7 +4,7 @@
 //! edge that another process made at the same time. The later of two sees both, and puts things right. That is part of applying the
 //! change, so that it also happens where an event is brought to its end by others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -87,6 +87,23 @@ impl Truth {
             return Ok(Verdict::Lost);
         }
         Ok(Verdict::Stored)
+    }
+
+    /// Writes edges that are brought in, each under the timestamp beside it, and has their ends counted anew. A follow across a block is ended,
+    /// whichever of the two came first.
+    pub(in crate::cluster) async fn import_edges(&self, edges: impl IntoIterator<Item = (i64, EdgeSet)>) -> Result<()> {
+        let mut by_stamp: BTreeMap<i64, Vec<EdgeSet>> = BTreeMap::new();
+        for (stamp, set) in edges {
+            by_stamp.entry(stamp).or_default().push(set);
+        }
+        for (stamp, sets) in by_stamp {
+            let event = sets.first().map_or(0, |set| set.since);
+            let change = EdgeChanges { sets };
+            let applied = self.apply_edges(Act { event, stamp }, &change).await;
+            self.recount_after_edges(&change);
+            applied?;
+        }
+        Ok(())
     }
 
     /// Has the counts of an edge's ends made anew.

@@ -1,6 +1,6 @@
 //! Imported follows.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use social_core::graph::Relation;
@@ -9,8 +9,7 @@ use social_core::{Error, Reason, Result, UserId, limits};
 
 use super::past::Series;
 use super::{Item, Places, Reserved, Slot, each};
-use crate::cluster::change::Act;
-use crate::cluster::graph::{EdgeChanges, EdgeSet, Ends, Kind};
+use crate::cluster::graph::{EdgeSet, Ends, Kind};
 use crate::cluster::truth::Truth;
 
 #[async_trait]
@@ -68,26 +67,19 @@ impl Item for ImportFollow {
     }
 
     async fn store(truth: &Truth, items: &[(&Self, &Reserved)]) -> Result<Vec<Result<()>>> {
-        let mut changes: BTreeMap<i64, Vec<EdgeSet>> = BTreeMap::new();
-        for (follow, reserved) in items {
+        let edges = items.iter().map(|(follow, reserved)| {
             let Places::Follow(buckets) = reserved.places else {
                 return Err(Error::internal());
             };
-            changes.entry(reserved.stamp).or_default().push(EdgeSet {
+            let set = EdgeSet {
                 ends: ends(follow),
                 active: true,
                 since: reserved.id,
                 buckets,
-            });
-        }
-        for (stamp, sets) in changes {
-            let event = sets.first().map_or(0, |set| set.since);
-            let change = EdgeChanges { sets };
-            // Who was blocked meanwhile follows no more: as if the block had come behind the import.
-            let applied = truth.apply_edges(Act { event, stamp }, &change).await;
-            truth.recount_after_edges(&change);
-            applied?;
-        }
+            };
+            Ok((reserved.stamp, set))
+        });
+        truth.import_edges(edges.collect::<Result<Vec<_>>>()?).await?;
         Ok(items.iter().map(|_| Ok(())).collect())
     }
 }
