@@ -256,7 +256,8 @@ macro_rules! statements {
 
         impl $name {
             async fn prepare(db: &$crate::cluster::db::Db) -> social_core::Result<Self> {
-                Ok(Self { $($statement: db.prepare($crate::cluster::db::Class::$class, $cql).await?,)* })
+                let ($($statement,)*) = tokio::try_join!($(db.prepare($crate::cluster::db::Class::$class, $cql),)*)?;
+                Ok(Self { $($statement,)* })
             }
         }
     };

@@ -26,8 +26,9 @@ const START: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 3;
 /// Commands that wait to be sent, at most.
 const WAITING: usize = 100_000;
-/// Messages of subscriptions that wait to be read, at most.
-const MESSAGES: usize = 16_384;
+/// Messages of subscriptions that wait to be read, at most. Their room is taken when the client is made, several times over: fred has a channel of
+/// this size for each kind of event.
+const MESSAGES: usize = 4_096;
 
 /// Reads the URL.
 pub(super) fn parse(config: &Config) -> Result<fred::types::config::Config, Error> {
@@ -146,7 +147,8 @@ pub(super) fn subscriber(fred: &fred::types::config::Config, command: Duration) 
     let mut fred = fred.clone();
     // Lets other commands run on a connection that has subscriptions: that is how a dead one is noticed.
     fred.version = RespVersion::RESP3;
-    let performance = performance(command);
+    let mut performance = performance(command);
+    performance.broadcast_channel_capacity = MESSAGES;
     SubscriberClient::new(fred, Some(performance), Some(connection(command, true)), Some(policy()))
 }
 
@@ -172,7 +174,6 @@ async fn end<C: ClientLike>(client: C, task: ConnectHandle) {
 fn performance(command: Duration) -> PerformanceConfig {
     PerformanceConfig {
         default_command_timeout: command,
-        broadcast_channel_capacity: MESSAGES,
         ..PerformanceConfig::default()
     }
 }
