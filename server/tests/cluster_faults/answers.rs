@@ -10,7 +10,7 @@ use crate::proxy::Harm;
 /// Acknowledgements while statements are harmed.
 const MEANWHILE: u64 = 160;
 /// How long it goes on at the most, until a post turns out to have been written by a call whose answer did not come.
-const CAUGHT: Duration = Duration::from_secs(20);
+const CAUGHT: Duration = Duration::from_secs(90);
 /// Shares of the statements: of those that keep a call waiting until it gives up, and of those that end a connection at once.
 const WAITING: f64 = 1.0 / 400.0;
 const ENDING: f64 = 1.0 / 200.0;

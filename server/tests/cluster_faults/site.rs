@@ -18,7 +18,7 @@ use crate::platform::Platform;
 use crate::support::{Line, Process};
 
 /// Longer than anything here takes on a busy machine; who waits so long has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks until there is an answer, at most for [`PATIENCE`].
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use parking_lot::Mutex;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -16,6 +17,9 @@ const REDIS: &str = "SOCIAL_TEST_REDIS";
 
 /// Keyspaces of a run. Making one takes seconds, so cases wait for one that is free; one case holds two at the most.
 const KEYSPACES: u64 = 8;
+
+/// Tables emptied at once.
+const TABLES_AT_ONCE: usize = 4;
 
 static FREE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static GIVEN_BACK: Notify = Notify::const_new();
@@ -140,20 +144,28 @@ async fn session() -> &'static Session {
 /// Empties the tables that hold something.
 async fn empty(keyspace: &str) {
     let find = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
-    for (table,) in rows::<(String,)>(find, (keyspace,)).await {
-        if table == "migrations" {
-            continue;
-        }
-        let look = format!("SELECT * FROM {keyspace}.{table} LIMIT 1");
-        let answer = session().await.query_unpaged(look, ()).await.expect("a table is read");
-        if answer.into_rows_result().expect("rows").rows_num() > 0 {
-            let empty = format!("TRUNCATE {keyspace}.{table}");
-            session()
-                .await
-                .query_unpaged(empty, ())
-                .await
-                .expect("a table is emptied");
-        }
+    let tables = rows::<(String,)>(find, (keyspace,)).await.into_iter();
+    let emptied = tables
+        .filter(|(table,)| table != "migrations")
+        .map(|(table,)| empty_table(format!("{keyspace}.{table}")));
+    let emptied = futures::stream::iter(emptied).buffer_unordered(TABLES_AT_ONCE);
+    emptied.collect::<()>().await;
+}
+
+async fn empty_table(table: String) {
+    let session = session().await;
+    let look = session
+        .query_unpaged(format!("SELECT * FROM {table} LIMIT 1"), ())
+        .await;
+    if look
+        .expect("a table is read")
+        .into_rows_result()
+        .expect("rows")
+        .rows_num()
+        > 0
+    {
+        let empty = session.query_unpaged(format!("TRUNCATE {table}"), ()).await;
+        empty.expect("a table is emptied");
     }
 }
 

@@ -112,7 +112,7 @@ impl Software {
             }
         }
         command
-            .args(memory(seat.nodes()))
+            .args(tuning(seat.nodes()))
             .arg("-Djdk.attach.allowAttachSelf=true")
             .args(["-cp", &class_path.join(":")])
             .arg(format!("-Dcassandra.config=file:{}", configuration.display()))
@@ -132,10 +132,17 @@ impl Software {
     }
 }
 
-/// Nodes of a ring share the machine: they are to be small and soon there, not quick in the long run.
-fn memory(nodes: usize) -> &'static [&'static str] {
+/// How a node is to spend memory and time. Tests make and empty hundreds of tables: one node has room for them, and leaves to its log what else it
+/// would write to disk after each of these steps; nobody kills it. Nodes of a ring are killed, and share the machine: they are to be small and soon
+/// there, not quick in the long run.
+fn tuning(nodes: usize) -> &'static [&'static str] {
     match nodes {
-        1 => &["-Xmx1g"],
+        1 => &[
+            "-Xmx2g",
+            "-XX:+UseParallelGC",
+            "-Dcassandra.test.flush_local_schema_changes=false",
+            "-Dcassandra.unsafesystem=true",
+        ],
         _ => &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"],
     }
 }
@@ -185,6 +192,8 @@ ssl_storage_port: {storage_port}
 native_transport_port: {cql_port}
 # Durable before the answer, as the platform expects of its store.
 commitlog_sync: batch
+# A table with a few rows takes no megabyte.
+memtable_allocation_type: unslabbed_heap_buffers
 # A machine that builds beside the tests is slow at times.
 read_request_timeout: 10s
 range_request_timeout: 20s
