@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 /// Cases at once, where the command line does not say.
 const THREADS: usize = 8;
 /// A case that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(480);
 
 fn main() {
     let mut arguments = Arguments::from_args();

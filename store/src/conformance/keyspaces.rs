@@ -15,8 +15,8 @@ use tokio::sync::{Notify, OnceCell};
 pub(crate) const CQL: &str = "SOCIAL_TEST_CQL";
 const REDIS: &str = "SOCIAL_TEST_REDIS";
 
-/// Keyspaces of a run. Making one takes seconds, so cases wait for one that is free; one case holds two at the most.
-const KEYSPACES: u64 = 8;
+/// Keyspaces of a run. Making one takes seconds, so cases wait for one that is free.
+const KEYSPACES: u64 = 10;
 
 /// Tables emptied at once.
 const TABLES_AT_ONCE: usize = 4;
