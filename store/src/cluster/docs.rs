@@ -79,13 +79,20 @@ impl Docs {
         let select_many = format!("SELECT id, version, row FROM {table} WHERE id IN ?");
         let insert = format!("INSERT INTO {table} (id, version, row) VALUES (?, ?, ?) IF NOT EXISTS");
         let update = format!("UPDATE {table} SET version = ?, row = ? WHERE id = ? IF version = ?");
+        let (select, select_serial, select_many, insert, update) = tokio::try_join!(
+            db.prepare(Class::Read, &select),
+            db.prepare(Class::Serial, &select),
+            db.prepare(Class::Read, &select_many),
+            db.prepare(Class::Conditional, &insert),
+            db.prepare(Class::Conditional, &update),
+        )?;
         Ok(Self {
             table,
-            select: db.prepare(Class::Read, &select).await?,
-            select_serial: db.prepare(Class::Serial, &select).await?,
-            select_many: db.prepare(Class::Read, &select_many).await?,
-            insert: db.prepare(Class::Conditional, &insert).await?,
-            update: db.prepare(Class::Conditional, &update).await?,
+            select,
+            select_serial,
+            select_many,
+            insert,
+            update,
         })
     }
 

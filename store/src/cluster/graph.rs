@@ -224,12 +224,8 @@ impl Truth {
         let change = self.take_room(ends).await?;
         let ticket = self.ticket().await?;
         let filed = async {
-            let made = EdgeSet {
-                ends,
-                active: true,
-                since: ticket.event,
-                buckets: self.place_edge(ends, ticket.event, before).await?,
-            };
+            let buckets = self.place_edge(ends, ticket.event, before).await?;
+            let made = EdgeSet::begin(ends, ticket.event, buckets);
             let ended_sets = ended.iter().map(|(ends, row)| EdgeSet::end(*ends, row));
             let sets = [made].into_iter().chain(ended_sets).collect();
             let rows = ended.iter().map(|(_, row)| row).chain(before);

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use parking_lot::Mutex;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::value::Row;
 use social_core::Clock;
 use social_store::cluster::{self, Cluster, CqlConfig, Identity, Timing};
 use tokio::sync::{Notify, OnceCell};
@@ -17,7 +18,6 @@ const REDIS: &str = "SOCIAL_TEST_REDIS";
 
 /// Keyspaces of a run. Making one takes seconds, so cases wait for one that is free.
 const KEYSPACES: u64 = 10;
-
 /// Tables emptied at once.
 const TABLES_AT_ONCE: usize = 4;
 
@@ -153,18 +153,9 @@ async fn empty(keyspace: &str) {
 }
 
 async fn empty_table(table: String) {
-    let session = session().await;
-    let look = session
-        .query_unpaged(format!("SELECT * FROM {table} LIMIT 1"), ())
-        .await;
-    if look
-        .expect("a table is read")
-        .into_rows_result()
-        .expect("rows")
-        .rows_num()
-        > 0
-    {
-        let empty = session.query_unpaged(format!("TRUNCATE {table}"), ()).await;
+    let look = format!("SELECT * FROM {table} LIMIT 1");
+    if !rows::<Row>(&look, ()).await.is_empty() {
+        let empty = session().await.query_unpaged(format!("TRUNCATE {table}"), ()).await;
         empty.expect("a table is emptied");
     }
 }

@@ -216,13 +216,7 @@ impl Truth {
             let (Some(Record::Edge(edge)), Places::Edge(buckets)) = (record, placed.places) else {
                 return None;
             };
-            let set = EdgeSet {
-                ends: ends(edge),
-                active: true,
-                since: edge.since,
-                buckets,
-            };
-            Some((placed.stamp, set))
+            Some((placed.stamp, EdgeSet::begin(ends(edge), edge.since, buckets)))
         });
         self.import_edges(edges).await
     }

@@ -37,6 +37,16 @@ pub(in crate::cluster) struct EdgeSet {
 }
 
 impl EdgeSet {
+    /// The beginning of an edge.
+    pub(in crate::cluster) fn begin(ends: Ends, since: u64, buckets: Buckets) -> Self {
+        Self {
+            ends,
+            active: true,
+            since,
+            buckets,
+        }
+    }
+
     /// The end of an edge.
     pub(super) fn end(ends: Ends, row: &EdgeRow) -> Self {
         Self {

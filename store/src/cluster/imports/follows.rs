@@ -71,13 +71,7 @@ impl Item for ImportFollow {
             let Places::Follow(buckets) = reserved.places else {
                 return Err(Error::internal());
             };
-            let set = EdgeSet {
-                ends: ends(follow),
-                active: true,
-                since: reserved.id,
-                buckets,
-            };
-            Ok((reserved.stamp, set))
+            Ok((reserved.stamp, EdgeSet::begin(ends(follow), reserved.id, buckets)))
         });
         truth.import_edges(edges.collect::<Result<Vec<_>>>()?).await?;
         Ok(items.iter().map(|_| Ok(())).collect())
