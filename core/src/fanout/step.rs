@@ -45,17 +45,21 @@ pub async fn step(backend: &Backend, event: &Event, progress: Progress) -> Resul
 }
 
 async fn push(backend: &Backend, post: PostId, author: UserId, entry: Entry, progress: Progress) -> Result<Step> {
-    let first_step = progress.steps == 0;
-    if first_step {
-        deliver(backend, &[author], post, entry).await?;
-    }
-    if !reaches_followers(backend, post).await? {
-        return Ok(Step::Done(progress));
-    }
+    let own = async {
+        match progress.steps {
+            0 => deliver(backend, &[author], post, entry).await.map(drop),
+            _ => Ok(()),
+        }
+    };
     let followers = backend
         .store
-        .fanout_followers(author, progress.after, limits::FANOUT_STEP)
-        .await?;
+        .fanout_followers(author, progress.after, limits::FANOUT_STEP);
+    // Together, since a step of a cluster is as long as what it waits for. In any order: whoever follows later gets the post by a fill, and a post that is
+    // shown later has an event of its own.
+    let ((), reaches, followers) = futures::try_join!(own, reaches_followers(backend, post), followers)?;
+    if !reaches {
+        return Ok(Step::Done(progress));
+    }
     let Append { delivered, skipped } = deliver(backend, &followers, post, entry).await?;
     let progress = Progress {
         after: followers.last().copied().or(progress.after),

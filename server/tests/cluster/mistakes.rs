@@ -51,6 +51,7 @@ fn a_keyspace_is_migrated_by_command_and_only_where_it_must_be() {
     for text in [
         format!("created the keyspace {keyspace}"),
         "applied 0001_platform".to_owned(),
+        "applied 0002_timeline_marks".to_owned(),
     ] {
         assert!(first.stdout.contains(&text), "{first:?}");
     }
@@ -61,6 +62,20 @@ fn a_keyspace_is_migrated_by_command_and_only_where_it_must_be() {
     );
     assert!(!again.stdout.contains("applied"), "{again:?}");
     print!("{}{}", first.stdout, again.stdout);
+    platform.start_with("api", |_| {});
+
+    cql::run(&platform.cql, &format!("DROP TABLE {keyspace}.timeline_marks"));
+    cql::run(
+        &platform.cql,
+        &format!("DELETE FROM {keyspace}.migrations WHERE number = 2"),
+    );
+    platform.refuses(1, &["schema 1", "social-server migrate"], |_| {});
+    let upgraded = platform.migrate();
+    assert!(
+        upgraded.status.success() && upgraded.stdout.contains("applied 0002_timeline_marks"),
+        "{upgraded:?}"
+    );
+    assert!(!upgraded.stdout.contains("0001"), "{upgraded:?}");
     platform.start_with("api", |_| {});
 
     let newer = format!("INSERT INTO {keyspace}.migrations (number, name) VALUES (9999, 'later')");

@@ -6,17 +6,21 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
 use scylla::client::session::Session;
+use scylla::cluster::ClusterState;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::response::query_result::QueryRowsResult;
 use scylla::response::{PagingState, PagingStateResponse};
+use scylla::routing::Shard;
 use scylla::serialize::row::SerializeRow;
+use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::{Consistency, SerialConsistency};
 use scylla::value::{CqlValue, Row};
 use social_core::{Error, Result};
+use uuid::Uuid;
 
 use super::CqlConfig;
 
@@ -151,6 +155,31 @@ impl Db {
         done.map(drop).map_err(|error| failed(&error))
     }
 
+    /// Runs a write with each of these values in one request, which goes to a replica of the first one's row. Where it fails some may have taken effect.
+    pub(super) async fn run_together(&self, statement: &PreparedStatement, values: &[impl SerializeRow]) -> Result<()> {
+        if let [values] = values {
+            return self.run(statement, values).await;
+        }
+        let mut batch = Batch::new(BatchType::Unlogged);
+        for _ in values {
+            batch.append_statement(statement.clone());
+        }
+        batch.set_is_idempotent(statement.get_is_idempotent());
+        if let Some(consistency) = statement.get_consistency() {
+            batch.set_consistency(consistency);
+        }
+        let done = Box::pin(self.session.batch(&batch, values)).await;
+        done.map(drop).map_err(|error| failed(&error))
+    }
+
+    /// Tells where the rows of a statement lie at present.
+    pub(super) fn replicas<'a>(&self, statement: &'a PreparedStatement) -> Replicas<'a> {
+        Replicas {
+            cluster: self.session.get_cluster_state(),
+            statement,
+        }
+    }
+
     /// The rows of a short answer.
     async fn answer(&self, statement: &PreparedStatement, values: impl SerializeRow) -> Result<QueryRowsResult> {
         let answer = Box::pin(self.session.execute_unpaged(statement, values)).await;
@@ -222,6 +251,24 @@ impl Db {
         let row: Option<Row> = self.row(statement, values).await?;
         let applied = row.and_then(|row| row.columns.into_iter().next().flatten());
         Ok(applied == Some(CqlValue::Boolean(true)))
+    }
+}
+
+/// Where the rows of a statement lie.
+pub(super) struct Replicas<'a> {
+    cluster: Arc<ClusterState>,
+    statement: &'a PreparedStatement,
+}
+
+impl Replicas<'_> {
+    /// The first node, and its shard, of the row with these values; none where it is not known.
+    pub(super) fn first(&self, values: &impl SerializeRow) -> Option<(Uuid, Shard)> {
+        let table = self.statement.get_table_spec()?;
+        let token = self.statement.calculate_token(values).ok()??;
+        let replicas = self
+            .cluster
+            .get_token_endpoints(table.ks_name(), table.table_name(), token);
+        replicas.first().map(|(node, shard)| (node.host_id, *shard))
     }
 }
 

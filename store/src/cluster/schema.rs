@@ -19,11 +19,18 @@ struct Migration {
 }
 
 /// Every step, ascending. One that was released is never changed.
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "platform",
-    statements: include_str!("schema/0001_platform.cql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "platform",
+        statements: include_str!("schema/0001_platform.cql"),
+    },
+    Migration {
+        number: 2,
+        name: "timeline_marks",
+        statements: include_str!("schema/0002_timeline_marks.cql"),
+    },
+];
 
 /// How long another process may take for a migration before its lock is taken over.
 const LOCK: Duration = Duration::from_secs(120);

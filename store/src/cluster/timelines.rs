@@ -4,7 +4,8 @@
 //! fills there; whoever begins it anew takes another one, so that what late writers still bring to the old one is never read.
 //!
 //! **The race of a fill with a fan-out** is decided by quorums: `begin` has stored the state before its caller reads truth, and an append reads the
-//! states after its post is in truth. States are therefore read anew by every append.
+//! states after its post is in truth. An append to many viewers also goes by states that it remembers, where marks tell that none has begun since: see
+//! [`marks`].
 //!
 //! **A bound that costs nothing.** A reader who meets more than [`TIMELINE_ENTRIES`](social_core::limits::TIMELINE_ENTRIES) entries cuts its answer,
 //! and remembers the cut. The cut is stored, and the rows below are deleted, only once in a while. Rows are deleted [`DISCARD_AFTER`] later than
@@ -13,6 +14,8 @@
 mod entries;
 mod keeper;
 mod lines;
+mod marks;
+mod rows;
 mod states;
 
 use std::sync::Arc;
@@ -28,18 +31,17 @@ use super::db::Db;
 use super::ids::Ids;
 use entries::{Arrival, Slack, filling};
 use lines::{Job, Lines, Seen};
+use rows::Pace;
 use states::{State, new_generation};
 
-/// Viewers whose states are asked for in one statement.
-const STATES_A_READ: usize = 100;
-/// Such statements under way at once.
-const READS_AT_ONCE: usize = 4;
-/// Rows being written at once.
-const WRITES_AT_ONCE: usize = 256;
+/// From so many viewers on a fan-out is a large one: to look whether anything has begun costs less than to ask for their states.
+const MANY: usize = 200;
 /// How often a beginning is tried anew when others come first.
 const ATTEMPTS: usize = 8;
 /// Timelines whose entries statistics count one by one; of more they take the average.
 const SAMPLE: usize = 256;
+/// Such timelines counted at once.
+const COUNTS_AT_ONCE: usize = 4;
 
 /// Home timelines of any number of processes.
 pub(super) struct CqlTimelines {
@@ -60,27 +62,21 @@ impl CqlTimelines {
 
     async fn add(&self, viewers: &[UserId], post: PostId, arrival: Arrival) -> Result<Append> {
         let lines = &self.lines;
-        let epoch = lines.states.epoch(&lines.db).await?;
-        let chunks: Vec<Vec<i64>> = viewers
-            .chunks(STATES_A_READ)
-            .map(|chunk| chunk.iter().map(|viewer| viewer.0 as i64).collect())
-            .collect();
-        let writes = stream::iter(chunks)
-            .map(|viewers| async move { lines.states.get_many(&lines.db, &viewers).await })
-            .buffer_unordered(READS_AT_ONCE)
-            .map_ok(|states| stream::iter(states).map(Ok))
-            .try_flatten()
-            .try_filter(|(_, state)| std::future::ready(state.is_live(epoch)))
-            .map_ok(|(viewer, state)| lines.add(viewer, state, post.0, arrival))
-            .try_buffer_unordered(WRITES_AT_ONCE);
-        let (live, delivered) = writes
-            .try_fold((0, 0), |(live, delivered), is_held| {
-                std::future::ready(Ok((live + 1, delivered + u64::from(is_held))))
-            })
-            .await?;
+        let pace = if viewers.len() < MANY {
+            Pace::AtOnce
+        } else {
+            Pace::ByTurns
+        };
+        let (epoch, states) = tokio::try_join!(
+            lines.states.epoch(&lines.db),
+            lines.states_of(viewers, post, arrival, pace)
+        )?;
+        let live: Vec<_> = states.into_iter().filter(|(_, state)| state.is_live(epoch)).collect();
+        let skipped = (viewers.len() - live.len()) as u64;
+        let posts = live.into_iter().map(|(viewer, state)| (viewer, state, post.0));
         Ok(Append {
-            delivered,
-            skipped: viewers.len() as u64 - live,
+            delivered: lines.add(posts, arrival, pace).await?,
+            skipped,
         })
     }
 
@@ -111,12 +107,8 @@ impl Timelines for CqlTimelines {
         let Some(state) = state.filter(|state| state.is_live(epoch)) else {
             return Ok(false);
         };
-        let posts: Vec<u64> = posts.iter().map(|post| post.0).collect();
-        stream::iter(posts)
-            .map(|post| lines.add(viewer.0, state, post, Arrival::Append))
-            .buffer_unordered(WRITES_AT_ONCE)
-            .try_for_each(|_| std::future::ready(Ok(())))
-            .await?;
+        let posts = posts.iter().map(|post| (viewer.0, state, post.0));
+        lines.add(posts, Arrival::Append, Pace::AtOnce).await?;
         Ok(true)
     }
 
@@ -162,7 +154,15 @@ impl Timelines for CqlTimelines {
                 if let Some(before) = before.filter(|before| !before.is_forgotten()) {
                     lines.later(Job::Discard(viewer.0, before.generation));
                 }
-                return Ok(Filled::Begun(state.generation));
+                // After the state is stored, before the caller reads truth, and failing where it may not have happened.
+                return match lines.changed(viewer.0).await {
+                    Ok(()) => Ok(Filled::Begun(state.generation)),
+                    Err(error) => {
+                        // Nobody will fill it. Where this fails too, it is given up later.
+                        let _ = lines.states.forget(&lines.db, viewer.0, &state).await;
+                        Err(error)
+                    }
+                };
             }
         }
         Err(Error::unavailable())
@@ -175,11 +175,7 @@ impl Timelines for CqlTimelines {
             return Ok(());
         };
         let (posts, covers_from) = filling(posts, covers_from);
-        stream::iter(posts)
-            .map(|post| lines.put_filled(viewer.0, generation, post))
-            .buffer_unordered(WRITES_AT_ONCE)
-            .try_for_each(|()| std::future::ready(Ok(())))
-            .await?;
+        lines.fill(viewer.0, generation, posts).await?;
         let mut state = before;
         state.ready = true;
         state.range.covers_from = covers_from;
@@ -201,6 +197,7 @@ impl Timelines for CqlTimelines {
         if let Some(state) = state.filter(|state| !state.is_forgotten()) {
             lines.states.forget(&lines.db, viewer.0, &state).await?;
             lines.later(Job::Discard(viewer.0, state.generation));
+            lines.changed(viewer.0).await?;
         }
         Ok(())
     }
@@ -221,7 +218,7 @@ impl Timelines for CqlTimelines {
         let sampled = sample.len().max(1) as u128;
         let entries: u64 = stream::iter(sample)
             .map(|(viewer, state)| lines.count(viewer, state))
-            .buffer_unordered(READS_AT_ONCE)
+            .buffer_unordered(COUNTS_AT_ONCE)
             .try_fold(0, |sum, count| std::future::ready(Ok(sum + count)))
             .await?;
         let timelines = ready.len() as u64;

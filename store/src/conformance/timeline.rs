@@ -2,11 +2,15 @@
 
 pub(super) mod arrivals;
 
+use futures::{StreamExt as _, stream};
 use social_core::backend::{Append, Filled, Position, Since, TimelineSlice};
 use social_core::{PostId, UserId, limits};
 
 use super::subject::at_once;
 use super::{Subject, cases};
+
+/// So many viewers that a store may treat them otherwise than a few.
+const MANY: u64 = 250;
 
 cases!["timeline":
     an_absent_timeline_is_no_empty_one,
@@ -24,6 +28,7 @@ cases!["timeline":
     a_forgotten_timeline_is_gone,
     a_fill_of_an_older_generation_is_ignored,
     a_second_fill_is_ignored,
+    a_post_to_many_meets_those_who_came_and_went,
     everything_can_be_forgotten,
     viewers_do_not_meet,
     statistics_count_ready_timelines,
@@ -279,6 +284,43 @@ async fn a_second_fill_is_ignored(t: &Subject) {
     let before = read(t, ANN).await;
     t.timelines().fill(ANN, generation, &posts([6]), post(6)).await.unwrap();
     assert_eq!(read(t, ANN).await, before);
+}
+
+/// A store may remember who of so many has a timeline, and which one.
+async fn a_post_to_many_meets_those_who_came_and_went(t: &Subject) {
+    let viewers: Vec<UserId> = (1_000..1_000 + MANY).map(UserId).collect();
+    let [comes, changes, goes] = [viewers[3], viewers[77], viewers[149]];
+    let delivered = |delivered| Append {
+        delivered,
+        skipped: MANY - delivered,
+    };
+    stream::iter(viewers.clone())
+        .map(|viewer| fill(t, viewer, []))
+        .buffer_unordered(16)
+        .collect::<()>()
+        .await;
+    assert_eq!(append(t, &viewers, 1).await, delivered(MANY));
+    assert_eq!(append(t, &viewers, 2).await, delivered(MANY));
+    t.timelines().forget(comes).await.unwrap();
+    t.timelines().forget(goes).await.unwrap();
+    assert_eq!(append(t, &viewers, 3).await, delivered(MANY - 2));
+    // From its beginning on, not only once it is filled.
+    let generation = begin(t, comes).await;
+    assert_eq!(append(t, &viewers, 4).await, delivered(MANY - 1));
+    t.timelines()
+        .fill(comes, generation, &posts([3]), PostId(0))
+        .await
+        .unwrap();
+    assert_eq!(read(t, comes).await.posts, posts([4, 3]));
+    t.timelines().forget(changes).await.unwrap();
+    fill(t, changes, []).await;
+    assert_eq!(append(t, &viewers, 5).await, delivered(MANY - 1));
+    assert_eq!(read(t, changes).await.posts, posts([5]));
+    t.timelines().forget_all().await.unwrap();
+    assert_eq!(append(t, &viewers, 6).await, delivered(0));
+    fill(t, changes, []).await;
+    assert_eq!(append(t, &viewers, 7).await, delivered(1));
+    assert_eq!(read(t, changes).await.posts, posts([7]));
 }
 
 async fn everything_can_be_forgotten(t: &Subject) {

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use social_core::backend::Filled;
 use social_core::fanout::Event;
-use social_core::{Backend, EventId, limits};
+use social_core::{Backend, EventId, PostId, UserId, limits};
 use social_store::cluster::Error;
 use tokio::time::timeout;
 use xtask::services::Redis;
@@ -77,5 +79,51 @@ async fn what_a_flushed_redis_lost_is_found_at_once() {
     assert_eq!(stalled(backend, Duration::ZERO).await, [early.into(), lost.into()]);
     println!("found {:?} after the flush", began.elapsed());
     process.close().await;
+    site.end().await;
+}
+
+/// Broken where a fan-out goes by what it remembers of timelines though one has begun elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timeline_begun_by_one_process_misses_no_post_that_another_fans_out() {
+    const ROUNDS: u64 = 20;
+    let site = Site::new().await;
+    let (reader, worker) = (site.open("reader").await, site.open("worker").await);
+    let (timelines, fanout) = (&reader.backend.timelines, &worker.backend.timelines);
+    let viewers: Vec<UserId> = (1_000..1_250).map(UserId).collect();
+    let viewer = viewers[77];
+    let truth = Mutex::new(Vec::new());
+    let (mut met, mut brought) = (0, 0);
+    for round in 1..=ROUNDS {
+        timelines.forget(viewer).await.unwrap();
+        // Remembers that the viewer has none.
+        fanout.append(&viewers, PostId(2 * round)).await.unwrap();
+        let post = PostId(2 * round + 1);
+        let fill = async {
+            let Filled::Begun(generation) = timelines.begin(viewer).await.unwrap() else {
+                panic!("nobody else begins");
+            };
+            let posts = truth.lock().clone();
+            timelines.fill(viewer, generation, &posts, PostId(0)).await.unwrap();
+            posts.first() == Some(&post)
+        };
+        let fan_out = async {
+            tokio::time::sleep(Duration::from_millis(round % 10 * 3)).await;
+            truth.lock().insert(0, post);
+            fanout.append(&viewers, post).await.unwrap().delivered > 0
+        };
+        let (was_met, was_brought) = tokio::join!(fill, fan_out);
+        met += u64::from(was_met);
+        brought += u64::from(was_brought);
+        let slice = timelines.read(viewer, None, 10).await.unwrap().unwrap();
+        assert_eq!(
+            slice.posts.first(),
+            Some(&post),
+            "round {round}: {was_met} {was_brought}"
+        );
+    }
+    println!("of {ROUNDS} posts a fill met {met}, and a fan-out brought {brought}");
+    assert!(met > 0 && brought > 0, "both ways are there");
+    reader.close().await;
+    worker.close().await;
     site.end().await;
 }

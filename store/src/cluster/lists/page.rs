@@ -71,9 +71,10 @@ impl Part {
 
 /// The entries of a range, in its order. Asks each bucket for its share, and then those further whose rows may belong to the page still.
 pub(super) async fn read(lists: &Lists, db: &Db, mut parts: Vec<Part>, range: &Range) -> Result<Vec<Entry>> {
-    // More than its even share: buckets differ, and entries that are not active any more are read as well.
-    let share = range.limit.div_ceil(parts.len().max(1)).saturating_mul(2);
-    let mut wanted = share.clamp(ROWS_MIN, ROWS_MAX);
+    // More than its even share: buckets differ, and some entries that are not active any more are read as well.
+    let share = range.limit.div_ceil(parts.len().max(1));
+    let more = if parts.len() > 1 { share } else { share / 16 };
+    let mut wanted = share.saturating_add(more).clamp(ROWS_MIN, ROWS_MAX);
     let mut entries = Vec::new();
     loop {
         let bound = limit_key(&entries, range.limit);
@@ -89,7 +90,11 @@ pub(super) async fn read(lists: &Lists, db: &Db, mut parts: Vec<Part>, range: &R
             Order::OldestFirst => entries.sort_unstable_by_key(|entry: &Entry| entry.key),
         }
         entries.truncate(range.limit);
-        wanted = (wanted * 2).min(ROWS_MAX);
+        wanted = match parts.as_slice() {
+            [_] => 2 * (range.limit - entries.len()),
+            _ => 2 * wanted,
+        }
+        .clamp(ROWS_MIN, ROWS_MAX);
     }
     Ok(entries)
 }

@@ -32,6 +32,8 @@ pub(super) enum Arrival {
     Append,
     /// The last one counts.
     Renewal,
+    /// A fill's has none: it is there before the timeline is ready, and an append that races it changes nothing.
+    None,
 }
 
 impl Arrival {
@@ -42,8 +44,18 @@ impl Arrival {
                 let into = stamp.rem_euclid(WINDOW_US);
                 stamp - into + (WINDOW_US - 1 - into)
             }
-            Self::Renewal => stamp + WINDOW_US,
+            Self::Renewal | Self::None => stamp + WINDOW_US,
         }
+    }
+
+    /// What an entry of this stamp holds.
+    pub(super) fn arrived(self, stamp: i64) -> i64 {
+        if self == Self::None { 0 } else { stamp }
+    }
+
+    /// Whether a write with this stamp was acknowledged in time.
+    pub(super) fn is_in_time(self, stamp: i64, now_us: i64) -> bool {
+        self == Self::None || now_us - stamp <= WRITE_WITHIN_US
     }
 }
 
@@ -139,11 +151,6 @@ pub(super) fn filling(posts: &[PostId], covers_from: PostId) -> (Vec<u64>, u64) 
 /// Ids as the store holds them: those that do not fit are above all that are minted.
 pub(super) fn stored(id: u64) -> i64 {
     i64::try_from(id).unwrap_or(i64::MAX)
-}
-
-/// Whether a write with this stamp was acknowledged in time.
-pub(super) fn is_in_time(stamp: i64, now_us: i64) -> bool {
-    now_us - stamp <= WRITE_WITHIN_US
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 use social_core::backend::Position;
 use social_core::limits::{TIMELINE_ENTRIES, TIMELINES_LIVE};
-use social_core::{Error, PostId, Result};
+use social_core::{Error, PostId, Result, UserId};
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 
-use super::entries::{Arrival, Entry, Range, Slack, deletion_timestamp, is_in_time, stored};
+use super::entries::{Arrival, Entry, Range, Slack, deletion_timestamp, stored};
+use super::marks::Remembered;
+use super::rows::{Pace, Row, Rows};
 use super::states::{State, States};
 use crate::cluster::db::{Db, statements};
 use crate::cluster::ids::Ids;
@@ -24,15 +26,12 @@ const READ_WITHIN: Duration = Duration::from_secs(12);
 pub(super) const EXCESS: usize = 200;
 /// A timeline is looked after once in so many entries written.
 const LOOK_EVERY: u32 = 512;
-/// How often an entry is written anew because its write took too long.
-const ATTEMPTS: usize = 3;
 /// Jobs that wait; further ones are left to a later occasion, or to the expiry of entries.
 const JOBS: usize = 65_536;
 /// Locks that viewers are spread over.
 const TURNS: usize = 1_024;
 
 statements!(Statements {
-    put: TimelineWrite "INSERT INTO home_timeline (viewer, generation, post, arrived) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
     page: TimelineRead "SELECT post, arrived FROM home_timeline WHERE viewer = ? AND generation = ? AND post >= ? AND post < ? LIMIT ?",
     count: TimelineRead "SELECT COUNT(*) FROM home_timeline WHERE viewer = ? AND generation = ? AND post >= ?",
     discard: TimelineWrite "DELETE FROM home_timeline USING TIMESTAMP ? WHERE viewer = ? AND generation = ?",
@@ -75,9 +74,11 @@ pub(super) struct Lines {
     pub(super) db: Arc<Db>,
     pub(super) states: States,
     pub(super) slack: Slack,
+    rows: Rows,
     ids: Arc<Ids>,
     statements: Statements,
     known: Cache<u64, Known>,
+    remembered: Remembered,
     jobs: mpsc::Sender<Due>,
     turns: Box<[Mutex<()>]>,
 }
@@ -88,6 +89,8 @@ impl Lines {
         let lines = Self {
             states: States::prepare(&db).await?,
             statements: Statements::prepare(&db).await?,
+            remembered: Remembered::prepare(&db).await?,
+            rows: Rows::prepare(Arc::clone(&db), Arc::clone(&ids)).await?,
             slack,
             ids,
             db,
@@ -110,41 +113,62 @@ impl Lines {
         }
     }
 
-    /// Adds a post to a live timeline; whether it is held, which it is not below the timeline's range.
-    pub(super) async fn add(&self, viewer: u64, state: State, post: u64, arrival: Arrival) -> Result<bool> {
-        if post < self.range(viewer, &state).covers_from {
-            return Ok(false);
+    /// The states of those viewers who have one. To be called when the post is in truth that they are to get.
+    pub(super) async fn states_of(
+        &self,
+        viewers: &[UserId],
+        post: PostId,
+        arrival: Arrival,
+        pace: Pace,
+    ) -> Result<Vec<(u64, State)>> {
+        let viewers: Vec<u64> = viewers.iter().map(|viewer| viewer.0).collect();
+        let Self {
+            db, states, remembered, ..
+        } = self;
+        match pace {
+            Pace::AtOnce => states.get_many(db, &viewers).await,
+            Pace::ByTurns => remembered.states_of(db, states, &viewers, post.0, arrival).await,
         }
-        self.put(viewer, state.generation, post, arrival).await?;
-        if rand::random_ratio(1, LOOK_EVERY) {
-            self.later(Job::Trim(viewer));
-        }
-        Ok(true)
     }
 
-    async fn put(&self, viewer: u64, generation: u64, post: u64, arrival: Arrival) -> Result<()> {
-        for _ in 0..ATTEMPTS {
-            let stamp = self.ids.stamp();
-            let values = (
-                viewer as i64,
-                generation as i64,
-                stored(post),
-                stamp,
-                arrival.timestamp(stamp),
-            );
-            self.db.run(&self.statements.put, values).await?;
-            if is_in_time(stamp, self.now_us()) {
-                return Ok(());
+    /// A viewer's timeline was begun or forgotten.
+    pub(super) async fn changed(&self, viewer: u64) -> Result<()> {
+        self.remembered.changed(&self.db, &self.ids, viewer).await
+    }
+
+    /// Adds posts to live timelines, each given by its viewer and state; how many are held, which those below a timeline's range are not.
+    pub(super) async fn add(
+        &self,
+        posts: impl Iterator<Item = (u64, State, u64)>,
+        arrival: Arrival,
+        pace: Pace,
+    ) -> Result<u64> {
+        let held = posts.filter(|(viewer, state, post)| *post >= self.range(*viewer, state).covers_from);
+        let rows: Vec<Row> = held
+            .map(|(viewer, state, post)| Row {
+                viewer,
+                generation: state.generation,
+                post,
+            })
+            .collect();
+        self.rows.put(&rows, arrival, pace).await?;
+        for row in &rows {
+            if rand::random_ratio(1, LOOK_EVERY) {
+                self.later(Job::Trim(row.viewer));
             }
         }
-        Err(Error::unavailable())
+        Ok(rows.len() as u64)
     }
 
-    /// Adds a post to a timeline that is not ready: it arrives for nobody, and an append that races it changes nothing.
-    pub(super) async fn put_filled(&self, viewer: u64, generation: u64, post: u64) -> Result<()> {
-        let at = Arrival::Renewal.timestamp(self.ids.stamp());
-        let values = (viewer as i64, generation as i64, stored(post), 0_i64, at);
-        self.db.run(&self.statements.put, values).await
+    /// Fills a timeline that is not ready.
+    pub(super) async fn fill(&self, viewer: u64, generation: u64, posts: Vec<u64>) -> Result<()> {
+        let rows = posts.into_iter().map(|post| Row {
+            viewer,
+            generation,
+            post,
+        });
+        let rows: Vec<Row> = rows.collect();
+        self.rows.put(&rows, Arrival::None, Pace::AtOnce).await
     }
 
     fn now_us(&self) -> i64 {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
 use social_core::Result;
 
@@ -15,6 +16,10 @@ const LIFE: Duration = Duration::from_secs(1_209_600);
 const FILL_WITHIN: Duration = Duration::from_secs(10);
 /// The epoch of forgotten timelines, below all others.
 const FORGOTTEN: i64 = -1;
+/// Viewers whose states are asked for in one statement.
+const STATES_A_READ: usize = 100;
+/// Such statements under way at once.
+const READS_AT_ONCE: usize = 4;
 /// How old the known epoch may be.
 const EPOCH_KNOWN_FOR: Duration = Duration::from_secs(1);
 
@@ -126,8 +131,17 @@ impl States {
     }
 
     /// The states of those viewers who have one.
-    pub(super) async fn get_many(&self, db: &Db, viewers: &[i64]) -> Result<Vec<(u64, State)>> {
-        Ok(with_viewers(db.rows(&self.statements.get_many, (viewers,)).await?))
+    pub(super) async fn get_many(&self, db: &Db, viewers: &[u64]) -> Result<Vec<(u64, State)>> {
+        let chunks = viewers.chunks(STATES_A_READ);
+        let chunks: Vec<Vec<i64>> = chunks
+            .map(|chunk| chunk.iter().map(|viewer| *viewer as i64).collect())
+            .collect();
+        stream::iter(chunks)
+            .map(|viewers| async move { db.rows(&self.statements.get_many, (viewers,)).await })
+            .buffer_unordered(READS_AT_ONCE)
+            .map_ok(with_viewers)
+            .try_concat()
+            .await
     }
 
     /// Every state. Scans the table.
