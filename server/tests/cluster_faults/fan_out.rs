@@ -19,8 +19,10 @@ use crate::site::eventually;
 use crate::support::wire::PACKAGE;
 use crate::support::{Line, Person, Process, request_id};
 
-/// Followers, who all have a timeline; several steps of a fan-out.
-const FOLLOWERS: usize = 2_000;
+/// Followers: ten steps of a fan-out.
+const FOLLOWERS: usize = 10_000;
+/// One of so many has a timeline.
+const WITH_TIMELINE: usize = 5;
 /// Posts at once, so that each worker has some.
 const POSTS: usize = 6;
 /// Users and follows of a message of an import.
@@ -32,13 +34,15 @@ pub(crate) async fn worker_killed(site: &mut Site) {
     let began = Instant::now();
     let line = site.crowd.line(0);
     let author = Person::register(&line, "star_author").await;
+    push_always(site).await;
     follow_in_numbers(site, &author).await;
     let imported = began.elapsed();
     let reader = Server::open(reader_config(site)).await.unwrap();
     let backend = reader.backend();
     let followers = followers(backend, &author).await;
     assert_eq!(followers.len(), FOLLOWERS);
-    make_timelines(backend, &followers).await;
+    let with_timeline: Vec<UserId> = followers.into_iter().step_by(WITH_TIMELINE).collect();
+    make_timelines(backend, &with_timeline).await;
     let prepared = began.elapsed();
 
     let posts = futures::future::join_all((0..POSTS).map(|number| {
@@ -52,62 +56,88 @@ pub(crate) async fn worker_killed(site: &mut Site) {
     let killed = Instant::now();
     let delivered = until_done(&line, &author, &posts).await;
     let healed = killed.elapsed();
-    let found = found(backend, &followers, &posts).await;
+    let found = found(backend, &with_timeline, &posts).await;
     println!(
         "worker killed in a fan-out: operations {POSTS}, acked {}, lost {}, doubled {}, healed in {:.1} s (followers {FOLLOWERS}, imported in \
-         {:.1} s, their timelines made in {:.1} s; fan-outs that it had begun {in_hand}; delivered {delivered:?})",
+         {:.1} s; timelines {}, made in {:.1} s; fan-outs that it had begun {in_hand}; delivered {delivered:?})",
         posts.len(),
         found.lost,
         found.doubled,
         healed.as_secs_f64(),
         imported.as_secs_f64(),
+        with_timeline.len(),
         (prepared - imported).as_secs_f64(),
     );
     assert_eq!((found.lost, found.doubled), (0, 0), "lost and doubled");
     site.settled().await;
 }
 
+/// So many followers would be left to pull.
+async fn push_always(site: &Site) {
+    let (admin, token) = admin(site);
+    let policy = v1::SetFanoutPolicyRequest {
+        mode: v1::FanoutMode::Push.into(),
+        request_id: request_id(),
+        ..Default::default()
+    };
+    ask(&admin, &token, "SetFanoutPolicy", &policy).await;
+}
+
 /// Imports the followers, and that they follow.
 async fn follow_in_numbers(site: &Site, author: &Person) {
-    let admin = Line::lazily_to(site.apis.member(0).admin_address);
-    let token = site.platform.admin_token("api-1");
+    let (admin, token) = admin(site);
     let handle = |number: usize| format!("fan_{number}");
     let chunks = || (0..FOLLOWERS).step_by(IMPORTED);
     let import_id = request_id();
-    let users = chunks().map(|offset| v1::ImportUsersRequest {
-        import_id: import_id.clone(),
-        offset: offset as i64,
-        users: (offset..FOLLOWERS.min(offset + IMPORTED))
-            .map(|number| v1::ImportUser {
-                handle: handle(number),
-                ..Default::default()
-            })
-            .collect(),
-    });
-    let answer = import(&admin, &token, "ImportUsers", users).await;
-    let answer = v1::ImportUsersResponse::decode(answer.as_slice()).unwrap();
-    assert_eq!(answer.progress.unwrap().imported, FOLLOWERS as i64);
+    for offset in chunks() {
+        let users = v1::ImportUsersRequest {
+            import_id: import_id.clone(),
+            offset: offset as i64,
+            users: (offset..FOLLOWERS.min(offset + IMPORTED))
+                .map(|number| v1::ImportUser {
+                    handle: handle(number),
+                    ..Default::default()
+                })
+                .collect(),
+        };
+        let answer = ask(&admin, &token, "ImportUsers", &users).await;
+        let answer = v1::ImportUsersResponse::decode(answer.as_slice()).unwrap();
+        assert_eq!(answer.progress.unwrap().imported, (offset + users.users.len()) as i64);
+    }
     let import_id = request_id();
-    let follows = chunks().map(|offset| v1::ImportFollowsRequest {
-        import_id: import_id.clone(),
-        offset: offset as i64,
-        follows: (offset..FOLLOWERS.min(offset + IMPORTED))
-            .map(|number| v1::ImportFollow {
-                follower: Some(v1::import_follow::Follower::FollowerHandle(handle(number))),
-                followee: Some(v1::import_follow::Followee::FolloweeId(author.id.clone())),
-                ..Default::default()
-            })
-            .collect(),
-    });
-    let answer = import(&admin, &token, "ImportFollows", follows).await;
-    let answer = v1::ImportFollowsResponse::decode(answer.as_slice()).unwrap();
-    assert_eq!(answer.progress.unwrap().imported, FOLLOWERS as i64);
+    for offset in chunks() {
+        let follows = v1::ImportFollowsRequest {
+            import_id: import_id.clone(),
+            offset: offset as i64,
+            follows: (offset..FOLLOWERS.min(offset + IMPORTED))
+                .map(|number| v1::ImportFollow {
+                    follower: Some(v1::import_follow::Follower::FollowerHandle(handle(number))),
+                    followee: Some(v1::import_follow::Followee::FolloweeId(author.id.clone())),
+                    ..Default::default()
+                })
+                .collect(),
+        };
+        let answer = ask(&admin, &token, "ImportFollows", &follows).await;
+        let answer = v1::ImportFollowsResponse::decode(answer.as_slice()).unwrap();
+        assert_eq!(
+            answer.progress.unwrap().imported,
+            (offset + follows.follows.len()) as i64
+        );
+    }
 }
 
-async fn import(admin: &Line, token: &str, method: &str, messages: impl Iterator<Item = impl Message>) -> Vec<u8> {
-    let messages = messages.map(|message| message.encode_to_vec()).collect();
+fn admin(site: &Site) -> (Line, String) {
+    let line = Line::lazily_to(site.apis.member(0).admin_address);
+    (line, site.platform.admin_token("api-1"))
+}
+
+/// One call a message, since a call is bounded in time.
+async fn ask(admin: &Line, token: &str, method: &str, message: &impl Message) -> Vec<u8> {
     let path = format!("{PACKAGE}AdminService/{method}");
-    admin.raw(&path, Some(token), messages).await.unwrap()
+    admin
+        .raw(&path, Some(token), vec![message.encode_to_vec()])
+        .await
+        .unwrap()
 }
 
 /// A process that serves nobody: timelines of thousands are read through it, without a login for each.
