@@ -18,7 +18,7 @@ const PROCESSES: [(&str, &str, u16, u16); 4] = [
     ("worker-1", "worker", 50071, 50072),
     ("worker-2", "worker", 50081, 50082),
 ];
-/// How often it is looked whether all are alive.
+/// How often it is looked which are alive.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Starts services and processes, says how to use them, and ends them with this process.
@@ -35,12 +35,11 @@ pub(crate) fn run() -> Result<(), String> {
         processes.push(Process::start(&file, &home, process)?);
     }
     println!("{}", welcome(&file, &home));
-    loop {
+    while !processes.is_empty() {
         std::thread::sleep(LOOK);
-        for process in &mut processes {
-            process.check()?;
-        }
+        processes.retain_mut(Process::runs);
     }
+    Err("no process is left".to_owned())
 }
 
 fn build() -> Result<(), String> {
@@ -144,11 +143,18 @@ impl Process {
         Ok(Self { name, child })
     }
 
-    fn check(&mut self) -> Result<(), String> {
+    /// Whether it runs still. Says it when it does not: the others do its work.
+    fn runs(&mut self) -> bool {
         match self.child.try_wait() {
-            Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(format!("{} ended: {status}", self.name)),
-            Err(error) => Err(format!("{} cannot be watched: {error}", self.name)),
+            Ok(None) => true,
+            Ok(Some(status)) => {
+                println!("{} ended: {status}; the others go on", self.name);
+                false
+            }
+            Err(error) => {
+                println!("{} cannot be watched: {error}", self.name);
+                false
+            }
         }
     }
 }
@@ -161,13 +167,13 @@ impl Drop for Process {
 }
 
 fn welcome(file: &Path, home: &Home) -> String {
-    let token = home.0.join("api-1/admin.token");
+    let [token, other] = ["api-1", "api-2"].map(|name| home.0.join(name).join("admin.token"));
     format!(
         "
 A cluster of two api and two worker processes. In another terminal, a context on each api process:
 
   socialctl context set one --endpoint http://127.0.0.1:50051 --admin-endpoint http://127.0.0.1:50052 --admin-token-file {token}
-  socialctl context set two --endpoint http://127.0.0.1:50061
+  socialctl context set two --endpoint http://127.0.0.1:50061 --admin-endpoint http://127.0.0.1:50062 --admin-token-file {other}
   socialctl --context one auth register alice
   socialctl --context two auth register bob
   socialctl --context one graph follow bob
@@ -177,8 +183,10 @@ A cluster of two api and two worker processes. In another terminal, a context on
 
 A configuration to start from: {file}
 What the processes log: {logs}/*/log
+Any of them may be killed: the others go on, and what was acknowledged arrives.
 Ctrl-C ends all of it, and what it holds.",
         token = token.display(),
+        other = other.display(),
         file = file.display(),
         logs = home.0.display(),
     )
